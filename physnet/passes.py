@@ -1,0 +1,62 @@
+"""Pass numbers: the name of every row that is ever presented to a system.
+
+A number is made of what the row is for, the epoch, the step, the layer and the row within them, so it is known before
+anything is measured and does not depend on chunks, order or retries. Validation and test never share a number with training.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from .contracts import Passes
+from .errors import InputError
+
+
+class Purpose(enum.IntEnum):
+    """What a row is presented for. The numbers are part of the session format: never reuse one."""
+
+    STANDARDISE = 0
+    TRAIN = 1
+    VALIDATE = 2
+    TEST = 3
+    PREDICT = 4
+    CONTROL = 5
+    CALIBRATE = 6
+
+
+# Bits per field, most significant first: 4 + 14 + 18 + 6 + 21 = 63, so that a number is a non-negative int64.
+_FIELDS = (("purpose", 4), ("epoch", 14), ("step", 18), ("layer", 6), ("row", 21))
+
+
+def pass_numbers(
+    purpose: Purpose, *, epoch: int = 0, step: int = 0, layer: int = 0, first_row: int = 0, rows: int
+) -> Passes:
+    """Allot the numbers of `rows` rows in a row.
+
+    Args:
+        purpose: What the rows are presented for.
+        epoch: 0 to 16 383.
+        step: Step within the epoch, 0 to 262 143.
+        layer: 0 to 63.
+        first_row: Row within the step and layer at which to start; grows when a rule presents more than once.
+        rows: How many; the last row stays below 2 097 152.
+
+    Returns:
+        Shape `(rows,)`, `int64`, each different.
+
+    Raises:
+        InputError: A field is out of its range.
+    """
+    values = {"purpose": int(purpose), "epoch": epoch, "step": step, "layer": layer, "row": first_row}
+    base = 0
+    for name, bits in _FIELDS:
+        last = values[name] + (rows - 1 if name == "row" and rows else 0)
+        if not 0 <= values[name] <= last < 1 << bits:
+            raise InputError(
+                f"{name} of a pass number must be 0 to {(1 << bits) - 1}, got {values[name]} to {last}. "
+                "Use a smaller batch, or fewer epochs or layers."
+            )
+        base = base << bits | values[name]
+    return np.arange(base, base + rows, dtype=np.int64)
