@@ -1,7 +1,7 @@
 """The seam: what a physical system is to everything above it.
 
-A system has a frozen `spec` and one verb, `measure`. Nothing below this contract is visible above it, and nothing above it
-is visible below.
+A system has a frozen `spec` and one verb, `measure`. Nothing below this contract is visible above it, and nothing above
+it is visible below.
 
 Axis letters: none here; a batch is always the first axis, `n` rows.
 """
@@ -34,7 +34,8 @@ class DriveSpec:
 
     Args:
         shape: Shape of one row, for example `(20,)` or `(32, 32)`.
-        low: Lowest value of a channel, in `unit`: one number for all, or one per channel (row-major over `shape`). For a
+        low: Lowest value of a channel, in `unit`: one number for all, or one per channel (row-major over `shape`). For
+        a
             complex dtype the range is that of the modulus.
         high: Highest value of a channel, in `unit`.
         unit: UDUNITS string, `"1"` when dimensionless.
@@ -42,7 +43,8 @@ class DriveSpec:
         domain: `real`; `non_negative`; `phase` (rad, periodic); `binary` (only `low` and `high` themselves).
         axes: A name for each axis of `shape`.
         max_rms: Highest root mean square over the channels of a row, in `unit`.
-        max_sum: Highest sum of absolute values over the channels of a row, in `unit`: the joint peak of tones that may add
+        max_sum: Highest sum of absolute values over the channels of a row, in `unit`: the joint peak of tones that may
+        add
             up in phase.
         max_slew: Highest change between neighbours along the last axis, in `unit`.
 
@@ -267,7 +269,8 @@ class Reading:
 class PhysicalSystem(Protocol):
     """The black box: a drive goes in, a response comes out.
 
-    Entering it opens whatever there is to open; leaving it runs the system's own safe-state sequence, whatever happened.
+    Entering it opens whatever there is to open; leaving it runs the system's own safe-state sequence, whatever
+    happened.
     """
 
     @property
@@ -281,7 +284,8 @@ class PhysicalSystem(Protocol):
         Args:
             drive: Shape `(n, *spec.drive.shape)`, `spec.drive.dtype`, within the declared range. NumPy, or torch on
                 `spec.device`, as `spec.array` says.
-            passes: Shape `(n,)`: the number of each row's pass. It is not a counter: it keys whatever must not depend on
+            passes: Shape `(n,)`: the number of each row's pass. It is not a counter: it keys whatever must not depend
+            on
                 chunking or order, such as simulated noise. A row measured again keeps its number.
 
         Returns:

@@ -15,8 +15,8 @@
     |   `-- StorageError      the disk is full, or went away
     `-- Stopped               Ctrl-C or SIGTERM                                          (exit code 130, 143)
 
-Foreign exceptions (h5py, pyvisa, pyserial, pydantic) are chained behind one of these. A message says what was wrong, what was
-expected, and the way out.
+Foreign exceptions (h5py, pyvisa, pyserial, pydantic) are chained behind one of these. A message says what was wrong,
+what was expected, and the way out.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class FaultError(PhysnetError):
 class MeasurementError(FaultError):
     """A system could not measure some rows.
 
-    A driver raises it to hand over what it did measure before the fault: the port keeps those rows and presents the others
-    again.
+    A driver raises it to hand over what it did measure before the fault: the port keeps those rows and presents the
+    others again.
 
     Args:
         message: What went wrong, and what to check.

@@ -1,7 +1,8 @@
 """Pass numbers: the name of every row that is ever presented to a system.
 
 A number is made of what the row is for, the epoch, the step, the layer and the row within them, so it is known before
-anything is measured and does not depend on chunks, order or retries. Validation and test never share a number with training.
+anything is measured and does not depend on chunks, order or retries. Validation and test never share a number with
+training.
 """
 
 from __future__ import annotations

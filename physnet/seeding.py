@@ -1,7 +1,7 @@
 """One seed for everything: named, keyed random streams.
 
-A stream is named by what it is for and keyed by where it is used (an epoch, a step), so nothing depends on how many numbers
-were drawn before, and a resumed run draws what an unbroken one would have drawn.
+A stream is named by what it is for and keyed by where it is used (an epoch, a step), so nothing depends on how many
+numbers were drawn before, and a resumed run draws what an unbroken one would have drawn.
 """
 
 from __future__ import annotations

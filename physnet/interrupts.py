@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM, taken between two rows of work instead of in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from .errors import Stopped
+
+
+class StopRequest:
+    """While entered, the first Ctrl-C or SIGTERM is remembered; a second one interrupts at once.
+
+    Only the main thread can take signals: elsewhere this does nothing, and `check` never raises.
+    """
+
+    def __init__(self) -> None:
+        self._asked: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise if a stop was asked for.
+
+        Raises:
+            Stopped: With the signal's number.
+        """
+        if self._asked is not None:
+            raise Stopped(self._asked)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self._asked is not None:
+            raise Stopped(number)
+        self._asked = number

@@ -1,0 +1,121 @@
+"""One minibatch through every layer of a network, in as many rounds as the rule asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .layer import Presented
+from .network import Network
+from .passes import Purpose, pass_numbers
+from .rules.base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Present, Resumed
+
+SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS})
+"""What `learn_minibatch` can give a rule beyond its own layer."""
+
+
+def learn_minibatch(
+    network: Network, rule: LocalRule, learners: Sequence[Learner], batch: Batch, *, place: int
+) -> dict[str, tuple[float, ...]]:
+    """Let every layer learn from a minibatch, bottom up, each on what the updated layer below it sends.
+
+    Args:
+        network: The network, its systems open.
+        rule: Its rule.
+        learners: The rule at work on each layer.
+        batch: Samples and labels.
+        place: Step within the epoch; keys the pass numbers.
+
+    Returns:
+        For each metric the rule declares, one number per layer.
+
+    Raises:
+        DriveError, ResponseError, MeasurementError: See `Port.measure`. The layers below the one that failed have
+        learnt.
+    """
+    rows = rule.training_rows(network, batch)
+    rounds = [_Round(network, number, place, batch) for number in range(len(network))]
+    inputs = rows
+    outcomes: list[Await | Learned] = []
+    for number, learner in enumerate(learners):
+        outcomes.append(rounds[number].start(learner.learn(inputs, batch)))
+        inputs = network.layers[number].outputs(outcomes[number].features_NF)
+    while any(isinstance(outcome, Await) for outcome in outcomes):
+        values = _resolve(outcomes, top=inputs, labels=batch.labels_N)
+        inputs = rows
+        for number, outcome in enumerate(outcomes):
+            if isinstance(outcome, Await):
+                outcomes[number] = rounds[number].resume(Resumed(value=values[number], inputs_NI=inputs))
+            inputs = network.layers[number].outputs(outcomes[number].features_NF)
+    done = [outcome for outcome in outcomes if isinstance(outcome, Learned)]
+    return {name: tuple(outcome.metrics[name] for outcome in done) for name in rule.metrics}
+
+
+def output_error(top_NO: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """Return softmax minus one-hot of the top layer's output, shape `(n, classes)`."""
+    error = torch.softmax(top_NO, dim=1)
+    error[torch.arange(len(labels_N), device=labels_N.device), labels_N] -= 1
+    return error
+
+
+class _Round:
+    """One layer's conversation with its learner during a minibatch."""
+
+    def __init__(self, network: Network, number: int, place: int, batch: Batch) -> None:
+        self._layer, self._number, self._place, self._epoch = (
+            network.layers[number],
+            number,
+            place,
+            batch.epoch,
+        )
+        self._presented = 0
+        self._steps: LearnSteps | None = None
+
+    def start(self, steps: LearnSteps) -> Await | Learned:
+        self._steps = steps
+        return self._advance(None)
+
+    def resume(self, reply: Resumed) -> Await | Learned:
+        return self._advance(reply)
+
+    def _advance(self, answer: Presented | Resumed | None) -> Await | Learned:
+        """Serve presentations until the learner is done or awaits something."""
+        assert self._steps is not None
+        while True:
+            try:
+                request = next(self._steps) if answer is None else self._steps.send(answer)
+            except StopIteration as stop:
+                learned: Learned = stop.value
+                return learned
+            if isinstance(request, Await):
+                return request
+            answer = self._present(request)
+
+    def _present(self, request: Present) -> Presented:
+        rows = len(request.inputs_NI)
+        passes = pass_numbers(
+            Purpose.TRAIN,
+            epoch=self._epoch,
+            step=self._place,
+            layer=self._number,
+            first_row=self._presented,
+            rows=rows,
+        )
+        self._presented += rows
+        return self._layer.present(request.inputs_NI, passes, nudge=request.nudge)
+
+
+def _resolve(outcomes: Sequence[Await | Learned], *, top: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+    """Compute what the waiting layers need; an empty tensor for the others."""
+    reports = [o.report for o in outcomes if isinstance(o, Await) and o.report is not None]
+    total = torch.stack(reports).sum(0) if reports else torch.zeros(())
+    values = []
+    for outcome in outcomes:
+        if not isinstance(outcome, Await):
+            values.append(top.new_empty(0))
+        elif outcome.need is Need.OUTPUT_ERROR:
+            values.append(output_error(top, labels))
+        else:
+            values.append(total if outcome.report is None else total - outcome.report)
+    return values

@@ -1,0 +1,128 @@
+"""A network: physical layers on top of each other, and the slots through which a label enters.
+
+Axis letters: N rows, I inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch.nn import functional
+
+from .errors import InputError, SpecError
+from .layer import PhysicalLayer
+from .port import Port
+from .records import PassCount
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSlots:
+    """Reserved inputs that hold a label as one value among zeros.
+
+    Args:
+        classes: Number of slots.
+        amplitude: Value of the slot of the label, in the unit of the features, > 0. Fixed once, never taken from a
+        batch.
+    """
+
+    classes: int
+    amplitude: float
+
+    def __post_init__(self) -> None:
+        if not self.amplitude > 0:
+            raise InputError(f"label amplitude must be > 0, got {self.amplitude}.")
+
+
+class Network:
+    """Physical layers, bottom up.
+
+    Entering it opens every system once, however many layers share it; leaving it makes them safe, whatever happened.
+
+    Args:
+        layers: At least one; each takes what the one below emits.
+        features: Numbers of one sample, without label.
+        slots: Where the label goes, for rules that present it; None for rules that don't.
+
+    Raises:
+        SpecError: The widths don't fit.
+    """
+
+    def __init__(self, layers: Sequence[PhysicalLayer], *, features: int, slots: LabelSlots | None = None) -> None:
+        self.layers = tuple(layers)
+        self.features = features
+        self.slots = slots
+        self._stack = ExitStack()
+        expected = features + (slots.classes if slots else 0)
+        if not self.layers:
+            raise SpecError("a network must have at least one layer, got none.")
+        for layer in self.layers:
+            if layer.inputs != expected:
+                raise SpecError(
+                    f"{layer.name} must take the {expected} numbers that reach it, got inputs={layer.inputs}."
+                )
+            expected = layer.width
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Each port once, in the order of the layers."""
+        return tuple(dict.fromkeys(layer.port for layer in self.layers))
+
+    @property
+    def count(self) -> PassCount:
+        """Passes through all ports so far."""
+        total = PassCount()
+        for port in self.ports:
+            total += port.count
+        return total
+
+    @property
+    def device(self) -> torch.device:
+        """Where the digital part lives."""
+        return self.layers[0].port.device
+
+    def __iter__(self) -> Iterator[PhysicalLayer]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for port in self.ports:
+                stack.enter_context(port)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def inputs(self, features_NI: torch.Tensor, labels_N: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what the lowest layer receives: the features, then the label slots where the network has them.
+
+        Args:
+            features_NI: Shape `(n, features)`.
+            labels_N: Shape `(n,)`: label to present. None leaves the slots empty.
+        """
+        if self.slots is None:
+            return features_NI
+        slots = features_NI.new_zeros(len(features_NI), self.slots.classes)
+        if labels_N is not None:
+            slots = functional.one_hot(labels_N, self.slots.classes).to(features_NI.dtype) * self.slots.amplitude
+        return torch.cat([features_NI, slots], dim=1)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return every tensor of every layer, as `layer name/tensor name`."""
+        return {f"{layer.name}/{name}": tensor for layer in self for name, tensor in layer.tensors().items()}
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over tensors saved by `tensors`."""
+        for layer in self:
+            prefix = f"{layer.name}/"
+            layer.load({name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)})

@@ -1,0 +1,236 @@
+"""The port: the only caller of `PhysicalSystem.measure`.
+
+It converts between torch and NumPy, checks drives and responses, plays rows in a random order in chunks the system can
+take, measures again what came back unusable, keeps what was measured when a batch breaks half way, counts and times.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .contracts import Flag, Passes, PhysicalSystem, Reading
+from .drives import check_drive, fit_drive
+from .errors import DriveError, MeasurementError, ResponseError
+from .records import PassCount
+from .seeding import stream
+
+# What a bench throws when a cable, a trigger or a network fails. Anything else (a TypeError, say) is a mistake in the
+# system's code: presenting the rows again would only hide it.
+_TRANSIENT = (MeasurementError, OSError)
+
+
+@dataclass
+class _Collected:
+    """Responses gathered so far, in the order of the request."""
+
+    response: torch.Tensor | None
+    flags: NDArray[np.uint8]
+    done: NDArray[np.bool_]
+    attempts: NDArray[np.int64]
+    started: float = 0.0
+    stopped: float = 0.0
+    shots: int = 1
+    spread: torch.Tensor | None = None
+
+    @classmethod
+    def empty(cls, rows: int) -> _Collected:
+        return cls(None, np.zeros(rows, np.uint8), np.zeros(rows, np.bool_), np.zeros(rows, np.int64))
+
+    def reading(self) -> Reading:
+        assert self.response is not None
+        return Reading(
+            response=self.response,
+            valid=self.done.copy(),
+            flags=self.flags,
+            started=self.started,
+            stopped=self.stopped,
+            shots=self.shots,
+            spread=self.spread,
+        )
+
+
+class Port:
+    """The only way to a system.
+
+    Rows are shuffled over samples and hypotheses before they are played: on a bench that drifts, any fixed order turns
+    drift into a label signal. The order depends on the seed and on the first pass number alone, so it can be
+    reproduced.
+
+    Args:
+        system: The black box.
+        seed: Seed of the play order.
+        retries: How many times a row is presented again before the port gives up.
+        device: torch device of the responses handed upwards.
+        dtype: Their real type; complex responses get the matching complex type.
+        chunk: Most rows of one call; the system's own `max_batch` when smaller. None: no limit of the port's own.
+
+    Raises:
+        DriveError, ResponseError: In `measure`; the drive was not sent, the response was not used.
+    """
+
+    def __init__(
+        self,
+        system: PhysicalSystem,
+        *,
+        seed: int = 0,
+        retries: int = 3,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        chunk: int | None = None,
+    ) -> None:
+        self.system = system
+        self.spec = system.spec
+        self.seed = seed
+        self.retries = retries
+        self.device = torch.device(device)
+        self.dtype = dtype.to_complex() if self.spec.response.complex else dtype
+        limits = [limit for limit in (chunk, self.spec.max_batch) if limit is not None]
+        self.chunk = min(limits) if limits else None
+        self.count = PassCount()
+
+    def __enter__(self) -> Self:
+        self.system.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.system.__exit__(kind, error, trace)
+
+    def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes) -> Reading:
+        """Present rows and return their responses in the order they were given.
+
+        Args:
+            drive: Shape `(n, *drive_shape)` or `(n, channels)`, n >= 1, in the drive's unit. A graph is cut here.
+            passes: Shape `(n,)`: the rows' pass numbers.
+
+        Returns:
+            Response of shape `(n, *response_shape)` on the port's device, without graph, every row valid.
+
+        Raises:
+            DriveError: The drive is not allowed by the spec; nothing was sent.
+            ResponseError: A response breaks the spec in a way that measuring again can't mend (shape, or type).
+            MeasurementError: Rows stayed unusable after all retries. Its `reading` holds all rows, with `valid` telling
+                which were measured.
+        """
+        sent = self._outgoing(drive, passes)
+        collected = _Collected.empty(len(passes))
+        pending = self.play_order(passes)
+        last_fault: Exception | None = None
+        while pending.size:
+            size = self.chunk or pending.size
+            rows, pending = pending[:size], pending[size:]
+            retried = int(np.count_nonzero(collected.attempts[rows]))
+            begun = time.perf_counter()
+            fault: Exception | None = None
+            reading: Reading | None
+            try:
+                reading = self.system.measure(sent[rows], passes[rows])
+            except _TRANSIENT as error:
+                fault, last_fault = error, error
+                reading = error.reading if isinstance(error, MeasurementError) else None
+            seconds = time.perf_counter() - begun
+            collected.attempts[rows] += 1
+            good = self._keep(collected, rows, reading, complete=fault is None)
+            self.count += PassCount(
+                passes=len(rows),
+                retries=retried,
+                invalid=len(rows) - good,
+                clipped_response=int(np.count_nonzero(collected.flags[rows] & Flag.CLIPPED)),
+                seconds=seconds,
+            )
+            again = rows[~collected.done[rows]]
+            if np.any(collected.attempts[again] > self.retries):
+                self._give_up(collected, last_fault)
+            pending = np.concatenate([pending, again])
+        collected.flags[collected.attempts > 1] |= np.uint8(Flag.RETRIED)
+        return collected.reading()
+
+    def play_order(self, passes: Passes) -> NDArray[np.int64]:
+        """Return the order in which rows are played: a seeded permutation of their positions."""
+        return stream(self.seed, "play order", int(passes[0])).permutation(len(passes))
+
+    def _outgoing(self, drive: torch.Tensor | NDArray[Any], passes: Passes) -> Any:
+        """Check a drive and put it in the form the system takes."""
+        spec = self.spec.drive
+        drive = drive.detach() if isinstance(drive, torch.Tensor) else np.asarray(drive)
+        if len(passes) == 0 or len(drive) != len(passes):
+            raise DriveError(
+                f"drive of {self.spec.name} must have one row per pass number and at least one row, got "
+                f"{len(drive)} rows and {len(passes)} pass numbers."
+            )
+        if self.spec.array == "torch":
+            target = torch.from_numpy(np.empty(0, np.dtype(spec.dtype))).dtype
+            tensor = torch.as_tensor(drive).to(device=self.spec.device, dtype=target)
+            check_drive(self.spec, tensor)
+            return fit_drive(spec, tensor)
+        array = drive.cpu().numpy() if isinstance(drive, torch.Tensor) else drive
+        tensor = torch.as_tensor(np.ascontiguousarray(array.astype(spec.dtype)))
+        check_drive(self.spec, tensor)
+        return fit_drive(spec, tensor).numpy()
+
+    def _keep(self, collected: _Collected, rows: NDArray[np.int64], reading: Reading | None, *, complete: bool) -> int:
+        """Store the usable rows of a chunk and return how many there were."""
+        if reading is None:
+            return 0
+        response = self._incoming(reading, len(rows), complete=complete)
+        rows = rows[: len(response)]
+        valid = torch.isfinite(torch.view_as_real(response) if response.is_complex() else response)
+        good = valid.flatten(1).all(dim=1).cpu().numpy()
+        if reading.valid is not None:
+            good &= np.asarray(reading.valid, dtype=np.bool_)
+        kept = rows[good]
+        if collected.response is None:
+            shape = (len(collected.done), *self.spec.response.shape)
+            collected.response = torch.zeros(shape, dtype=self.dtype, device=self.device)
+            collected.started = reading.started
+        collected.response[torch.from_numpy(kept).to(self.device)] = response[torch.from_numpy(good).to(self.device)]
+        collected.done[kept] = True
+        if reading.flags is not None:
+            collected.flags[kept] |= np.asarray(reading.flags, dtype=np.uint8)[good]
+        if reading.spread is not None:
+            if collected.spread is None:
+                collected.spread = torch.full_like(collected.response, float("nan"))
+            spread = torch.as_tensor(reading.spread).to(device=self.device, dtype=self.dtype)
+            collected.spread[torch.from_numpy(kept).to(self.device)] = spread[torch.from_numpy(good).to(self.device)]
+        collected.stopped, collected.shots = reading.stopped, reading.shots
+        return len(kept)
+
+    def _incoming(self, reading: Reading, rows: int, *, complete: bool) -> torch.Tensor:
+        """Check a response and bring it to the port's device."""
+        spec, response = self.spec.response, reading.response
+        found = tuple(response.shape)
+        enough = len(reading) == rows if complete else len(reading) <= rows
+        if not enough or found[1:] != spec.shape:
+            expected = f"({rows if complete else f'at most {rows}'}, {', '.join(map(str, spec.shape))})"
+            raise ResponseError(
+                f"response of {self.spec.name} must have shape {expected}, got {found}. Correct the system, or the "
+                "response shape that it declares."
+            )
+        if isinstance(response, np.ndarray):
+            if response.dtype.kind not in "biufc":
+                raise ResponseError(f"response of {self.spec.name} must be numbers, got dtype {response.dtype}.")
+            response = torch.from_numpy(np.ascontiguousarray(response))
+        if response.is_complex() and not spec.complex:
+            raise ResponseError(
+                f"response of {self.spec.name} must be real as its spec declares ({spec.dtype}), got "
+                f"{response.dtype}. Declare a complex dtype, or return the modulus."
+            )
+        return response.detach().to(device=self.device, dtype=self.dtype)
+
+    def _give_up(self, collected: _Collected, fault: Exception | None) -> None:
+        missing = int(np.count_nonzero(~collected.done))
+        why = f"the last fault was: {fault}" if fault else "they came back invalid or not finite (NaN or infinite)"
+        partial = None if collected.response is None else collected.reading()
+        message = (
+            f"{self.spec.name} gave no usable response for {missing} of {len(collected.done)} rows after "
+            f"{self.retries} retries: {why}. Check the system, or raise the number of retries."
+        )
+        raise MeasurementError(message, reading=partial) from fault
