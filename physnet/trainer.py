@@ -13,7 +13,7 @@ import torch
 
 from .callbacks import Callback
 from .data import Splits, Subset
-from .errors import FaultError, InputError, PhysnetError, ResponseError, Stopped
+from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
 from .learning import SERVED, learn_minibatch
 from .network import Network
@@ -162,9 +162,12 @@ class Trainer:
         count = min(self.options.standardise_rows // hypotheses, len(self.data.train.y))
         sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
         before = self.network.count.passes
-        self.statistics = fit_standardisation(
-            self.network, self.rule.training_rows(self.network, self._batch(sample, 0))
-        )
+        rows = self.rule.training_rows(self.network, self._batch(sample, 0))
+        try:
+            self.statistics = fit_standardisation(self.network, rows)
+        except MeasurementError as error:
+            # Nothing has been trained: to the user this is a system that does not work yet, not a run that broke.
+            raise ResponseError(f"before the first step, {error}") from error
         self.passes["standardise"] += self.network.count.passes - before
         if self.recorder:
             for statistics in self.statistics:

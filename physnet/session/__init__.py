@@ -1,1 +1,6 @@
-"""."""
+"""The record of a run: written while it happens, readable however it ends."""
+
+from .reader import Run, open_run
+from .writer import Session, new_run_folder
+
+__all__ = ["Run", "Session", "new_run_folder", "open_run"]

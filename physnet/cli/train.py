@@ -1,0 +1,134 @@
+"""`physnet train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..assembly import build_network, build_rule, load_samples, plan_of, training_options
+from ..baselines import raw_logistic_regression
+from ..errors import InputError
+from ..experiment import Experiment, load_experiment
+from ..interrupts import StopRequest
+from ..progress import ProgressBar
+from ..records import RunResult
+from ..session import Session, new_run_folder
+from ..trainer import Trainer
+
+
+def choose_device(name: str) -> str:
+    """Return a torch device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: `cuda` was asked for and there is none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' must be available to be used, and torch finds none. Use --device cpu.")
+    return name
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train, record, and say how it went."""
+    experiment = load_experiment(arguments.experiment, overrides=_overrides(arguments))
+    device = choose_device(arguments.device)
+    # Numbers below 1e-38 cost a hundred times the time of others and mean nothing here.
+    torch.set_flush_denormal(True)
+    samples = load_samples(experiment)
+    rule = build_rule(experiment)
+    network = build_network(experiment, samples.frame, rule, device=device)
+    baselines = {"raw_logistic_regression": raw_logistic_regression(samples.splits)}
+    bar = ProgressBar()
+    with StopRequest() as stop, network:
+        trainer = Trainer(
+            network,
+            rule,
+            samples.splits,
+            classes=len(samples.frame.classes),
+            options=training_options(experiment),
+            seed=experiment.seed,
+            callbacks=[bar],
+            interrupted=stop.check,
+        )
+        with Session.create(_folder(experiment), plan_of(experiment, samples, trainer)) as session:
+            trainer.recorder = session
+            try:
+                result = trainer.run(baselines=baselines)
+            except InputError:
+                # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
+                session.close()
+                shutil.rmtree(session.folder, ignore_errors=True)
+                raise
+            finally:
+                bar.close()
+    print(_report(result, session.folder, network_kinds(trainer)))
+    if arguments.json:
+        print(json.dumps(as_json(result, session.folder)))
+    return 0
+
+
+def as_json(result: RunResult, folder: Path) -> dict[str, Any]:
+    """Return a result as plain values; what was not measured is null."""
+    return {
+        "test_accuracy": _number(result.test_accuracy),
+        "validation_accuracy": _number(result.validation_accuracy),
+        "physical_passes": result.physical_passes,
+        "seconds": round(result.seconds, 3),
+        "session": str(folder),
+        "weights_sha256": result.weights_sha256,
+        "status": result.status,
+        "epochs": result.epochs,
+        "passes": dict(result.passes),
+        "baselines": {name: _number(value) for name, value in result.baselines.items()},
+    }
+
+
+def network_kinds(trainer: Trainer) -> str:
+    """Return the kinds of the systems used, for a person: `simulated`, or `measured and simulated`."""
+    return " and ".join(sorted({layer.port.spec.kind for layer in trainer.network}))
+
+
+def _report(result: RunResult, folder: Path, kinds: str) -> str:
+    lines = [f"{result.message}: {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s"]
+    if not math.isnan(result.test_accuracy):
+        layers = ", ".join(f"{accuracy:.2%}" for accuracy in result.layer_accuracy)
+        lines.append(f"test accuracy        {result.test_accuracy:.2%}   (each layer alone: {layers}; {kinds} physics)")
+    if not math.isnan(result.validation_accuracy):
+        lines.append(
+            f"validation accuracy  {result.validation_accuracy:.2%}   (weights of epoch {result.kept_epoch + 1})"
+        )
+    for name, accuracy in result.baselines.items():
+        if not math.isnan(accuracy):
+            lines.append(f"without any physics  {accuracy:.2%}   ({name.replace('_', ' ')}, same split)")
+    spent = ", ".join(f"{name} {count}" for name, count in result.passes.items() if count)
+    lines.append(f"physical passes      {result.physical_passes}   ({spent})")
+    lines.append(f"session              {folder}")
+    lines.append(f"look at it           physnet show {folder} --plot")
+    return "\n".join(lines)
+
+
+def _folder(experiment: Experiment) -> Path:
+    parent = Path(experiment.output.folder)
+    if experiment.output.name:
+        return parent / experiment.output.name
+    return new_run_folder(parent, Path(experiment.source).stem or "run")
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    overrides = list(arguments.overrides)
+    if arguments.seed is not None:
+        overrides.append(f"seed={arguments.seed}")
+    if arguments.output is not None:
+        overrides.append(f"output.folder={json.dumps(arguments.output)}")
+    return overrides
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,329 @@
+"""What a session file looks like inside. The only place that knows; writer and reader both ask here.
+
+NeXus style: `NX_class`, `default`, `signal`, `axes`; `units` are UDUNITS strings; times are ISO 8601 with zone, or
+POSIX seconds in tables::
+
+    /                     @physnet_schema @physnet_version @created @default
+    /entry                title, seed, classes, start_time, end_time, configuration, environment, data (JSON)
+        systems/<name>    spec (JSON) @kind
+        layers/<name>     @index @system; response/{histogram, edges, mean, deviation, minimum, maximum}
+        steps             a table (see `table.py`): one row a step, one dataset a quantity
+        epochs            a table: one row an epoch
+        events            a table: one row a message
+        weights/<tensor>  the weights kept @written
+        result            status, message, accuracies, confusion, passes by purpose, baselines (JSON)
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import io
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import SessionError
+from ..records import ResponseStatistics, RunPlan, RunResult, Tensors
+from ..weights import sha256
+from . import environment, table
+from .table import Column
+
+SCHEMA = 1
+SESSION, CHECKPOINTS, RESERVE = "session.h5", "checkpoints", ".reserve"
+PURPOSES = ("standardise", "train", "validate", "test", "predict", "control", "calibrate")
+BINS = 64
+TEXT = 512
+"""Longest message, in bytes of UTF-8."""
+POSIX = "seconds since 1970-01-01 00:00:00 UTC"
+ROOM = {"steps": (1024, 256), "epochs": (128, 128), "events": (128, 32)}
+"""Rows that each table has at first, and rows a chunk."""
+
+
+def step_columns(metrics: Mapping[str, str], layers: int) -> tuple[Column, ...]:
+    """Columns of `/entry/steps`."""
+    return (
+        *(Column(name=name, dtype="<i8") for name in ("step", "attempt", "epoch")),
+        Column(name="time", dtype="<f8", units=POSIX),
+        Column(name="seconds", dtype="<f8", units="s"),
+        *(Column(name=name, dtype="<f8", width=layers, units=units) for name, units in metrics.items()),
+        *(
+            Column(name=name, dtype="<i8")
+            for name in ("passes", "retries", "invalid", "clipped_drive", "clipped_response")
+        ),
+        Column(name="system_seconds", dtype="<f8", units="s"),
+    )
+
+
+def epoch_columns(layers: int) -> tuple[Column, ...]:
+    """Columns of `/entry/epochs`."""
+    return (
+        Column(name="epoch", dtype="<i8"),
+        Column(name="step", dtype="<i8"),
+        Column(name="time", dtype="<f8", units=POSIX),
+        Column(name="seconds", dtype="<f8", units="s"),
+        Column(name="passes", dtype="<i8"),
+        Column(name="validation_accuracy", dtype="<f8"),
+        Column(name="layer_accuracy", dtype="<f8", width=layers),
+    )
+
+
+EVENT_COLUMNS = (
+    Column(name="time", dtype="<f8", units=POSIX),
+    Column(name="level", dtype="S8", units=""),
+    Column(name="message", dtype=f"S{TEXT}", units=""),
+)
+
+
+def columns_of(metrics: Mapping[str, str], layers: int) -> dict[str, tuple[Column, ...]]:
+    """Columns of every table, by the name of its group."""
+    return {"steps": step_columns(metrics, layers), "epochs": epoch_columns(layers), "events": EVENT_COLUMNS}
+
+
+def now() -> str:
+    """The time, as ISO 8601 with the zone of this computer."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def text(value: str, size: int = TEXT) -> bytes:
+    """Encode text as UTF-8 of at most `size` bytes, cut between characters."""
+    return value.replace("\0", " ").encode("utf-8", "replace")[:size].decode("utf-8", "ignore").encode()
+
+
+def check(plan: RunPlan) -> None:
+    """Check that a plan can be laid out.
+
+    Raises:
+        SessionError: Names clash or are empty, or lengths disagree.
+    """
+    layers = len(plan.layers)
+    if layers == 0:
+        raise SessionError("a run's plan must name at least one layer, got none.")
+    for name in ("layer_systems", "response_channels"):
+        if len(getattr(plan, name)) != layers:
+            raise SessionError(
+                f"{name} must have one entry per layer, got {len(getattr(plan, name))} for {layers} layers."
+            )
+    if missing := sorted(set(plan.layer_systems) - set(plan.systems)):
+        raise SessionError(
+            f"layer_systems must name systems of the plan, got {missing}; it has {sorted(plan.systems)}."
+        )
+    fixed = [column.name for column in step_columns({}, layers)] + [table.CRC]
+    for what, names in {
+        "layers": plan.layers,
+        "systems": plan.systems,
+        "tensors": plan.tensors,
+        "metrics": (*fixed, *plan.metrics),
+    }.items():
+        keys = [key(name) for name in names]
+        if twice := sorted({name for name in keys if keys.count(name) > 1}):
+            raise SessionError(f"names of {what} must differ from each other, got {twice} more than once. Rename one.")
+
+
+def key(name: str) -> str:
+    """Name of the HDF5 object that holds what is called `name`; a slash would make a path of it.
+
+    Raises:
+        SessionError: HDF5 can't name anything so.
+    """
+    if not name or name == "." or "\0" in name:
+        raise SessionError(f"a name in a session must be text other than '.', got {name!r}. Choose another.")
+    return name.replace("/", "|")
+
+
+def dump(what: str, value: Any) -> str:
+    """Encode plain values as JSON.
+
+    Raises:
+        SessionError: `value` holds what JSON can't.
+    """
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise SessionError(f"{what} must hold plain values only (numbers, text, lists, tables): {error}.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(f"got {type(value).__name__}")
+
+
+def build(plan: RunPlan) -> bytes:
+    """Make a whole session file in memory: every group, dataset and attribute that the run will need.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        The bytes of an HDF5 file in the default format.
+
+    Raises:
+        SessionError: The plan can't be laid out.
+    """
+    check(plan)
+    layers, classes = len(plan.layers), len(plan.classes)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        moment = now()
+        file.attrs.update(
+            {
+                "NX_class": "NXroot",
+                "default": "entry",
+                "created": moment,
+                "creator": "physnet",
+                "physnet_schema": SCHEMA,
+            }
+        )
+        file.attrs["physnet_version"] = environment.version("physnet")
+        entry = _group(file, "entry", "NXentry", default="steps")
+        entry["title"] = plan.title.replace("\0", " ")
+        entry["start_time"] = moment
+        _fixed(entry, "end_time", 40, "")
+        entry["seed"] = str(plan.seed)  # seeds may have more than 64 bits
+        entry.create_dataset("classes", data=list(plan.classes), dtype=h5py.string_dtype(), shape=(classes,))
+        for name, value in {
+            "configuration": plan.configuration,
+            "environment": environment.describe(),
+            "data": plan.data,
+        }.items():
+            entry[name] = dump(name, value)
+            entry[name].attrs["media_type"] = "application/json"
+
+        systems = _group(entry, "systems", "NXcollection")
+        for index, (name, spec) in enumerate(plan.systems.items()):
+            kind = str(spec.get("kind", "not stated"))
+            group = _group(systems, key(name), "NXinstrument", name=name, kind=kind, index=index)
+            group["spec"] = dump(f"the spec of system {name}", spec)
+            group["spec"].attrs["media_type"] = "application/json"
+
+        columns = columns_of(plan.metrics, layers)
+        for name, axis in {"steps": "step", "epochs": "epoch", "events": "time"}.items():
+            group = _group(entry, name, "NXcollection" if name == "events" else "NXdata", axes=axis)
+            group.attrs["columns"] = dump(name, [column.name for column in columns[name]])
+            rows, chunk = ROOM[name]
+            table.create(group, columns[name], rows=rows, chunk=chunk)
+        entry["steps"].attrs["signal"] = next(iter(plan.metrics), "seconds")
+        entry["steps"].attrs["metrics"] = dump("metrics", plan.metrics)
+        entry["epochs"].attrs["signal"] = "validation_accuracy"
+
+        parts = _group(entry, "layers", "NXcollection")
+        for index, name in enumerate(plan.layers):
+            layer = _group(parts, key(name), "NXcollection", name=name, index=index, system=plan.layer_systems[index])
+            response = _group(layer, "response", "NXdata", signal="histogram", axes="edges", rows=-1)
+            for field in ("mean", "deviation", "minimum", "maximum"):
+                response[field] = np.full(plan.response_channels[index], np.nan)
+            response["histogram"] = np.full(BINS, -1, dtype=np.int64)
+            response["edges"] = np.full(BINS + 1, np.nan)
+
+        weights = _group(entry, "weights", "NXcollection", sha256=np.array(b"", dtype="S64"))
+        for name, tensor in plan.tensors.items():
+            dataset = weights.create_dataset(key(name), data=np.zeros_like(np.asarray(tensor), order="C"))
+            dataset.attrs["name"], dataset.attrs["written"] = name, 0
+
+        result = _group(entry, "result", "NXcollection")
+        _fixed(result, "status", 16, "running")
+        _fixed(result, "message", TEXT, "")
+        _fixed(result, "weights_sha256", 64, "")
+        _fixed(result, "baselines", 4096, "{}")
+        for field in ("test_accuracy", "validation_accuracy", "seconds"):
+            result[field] = np.nan
+        result["seconds"].attrs["units"] = "s"
+        for field in ("physical_passes", "epochs", "steps", "kept_epoch"):
+            result[field] = np.int64(-1)
+        result["layer_accuracy"] = np.full(layers, np.nan)
+        result["confusion"] = np.full((classes, classes), -1, dtype=np.int64)
+        result["confusion"].attrs["long_name"] = "test samples by (true class, predicted class)"
+        passes = _group(result, "passes", "NXcollection")
+        for purpose in PURPOSES:
+            passes[purpose] = np.int64(-1)
+    return buffer.getvalue()
+
+
+def write_responses(group: h5py.Group, statistics: ResponseStatistics) -> None:
+    """Put what a layer's physics answered into its `response` group. It may change the structure."""
+    for name in ("mean", "deviation", "minimum", "maximum", "histogram", "edges"):
+        _put(group, name, np.asarray(getattr(statistics, name)))
+        group[name].attrs["units"] = "1" if name == "histogram" else statistics.unit
+    for name in ("rows", "dead_channels", "clipped_rows"):
+        group.attrs[name] = int(getattr(statistics, name))
+
+
+def write_end(entry: h5py.Group, status: str, message: str) -> None:
+    """Say how the run ended, in place."""
+    entry["end_time"][()] = text(now(), 40)
+    entry["result/message"][()] = text(message)
+    entry["result/status"][()] = text(status, 16)
+
+
+def write_result(entry: h5py.Group, result: RunResult, tensors: Tensors | None) -> None:
+    """Put the result and the weights kept into their datasets. In place, unless a purpose or a length is new."""
+    group = entry["result"]
+    for name in ("test_accuracy", "validation_accuracy", "seconds", "physical_passes", "epochs", "steps", "kept_epoch"):
+        group[name][()] = getattr(result, name)
+    for name in ("layer_accuracy", "confusion"):
+        _put(group, name, np.asarray(getattr(result, name)))
+    for purpose, count in result.passes.items():
+        _put(group["passes"], key(purpose), np.asarray(count, dtype=np.int64))
+    group["weights_sha256"][()] = text(result.weights_sha256, 64)
+    baselines = dump("baselines", result.baselines).encode()
+    if len(baselines) > group["baselines"].dtype.itemsize:
+        del group["baselines"]
+        _fixed(group, "baselines", len(baselines), "{}")
+    group["baselines"][()] = baselines
+    if tensors is not None:
+        for name, value in tensors.items():
+            entry["weights"][key(name)][...] = value
+            entry["weights"][key(name)].attrs.modify("written", 1)
+        entry["weights"].attrs.modify("sha256", np.array(sha256(tensors).encode(), dtype="S64"))
+
+
+def mismatch(planned: Tensors, tensors: Tensors) -> str:
+    """Say in what way `tensors` are not the ones that were planned; empty when they are."""
+    if odd := sorted(set(planned) ^ set(tensors)):
+        return f"the weights kept must be the tensors planned: {odd} is in only one of the two"
+    for name in planned:
+        expected, found = np.asarray(planned[name]), np.asarray(tensors[name])
+        if (expected.shape, expected.dtype) != (found.shape, found.dtype):
+            return f"tensor {name} must be {expected.dtype} {expected.shape}, got {found.dtype} {found.shape}"
+    return ""
+
+
+def _group(parent: h5py.Group, name: str, kind: str, /, **attributes: Any) -> h5py.Group:
+    group = parent.create_group(name, track_order=False)
+    group.attrs["NX_class"] = kind
+    group.attrs.update(attributes)
+    return group
+
+
+def _fixed(group: h5py.Group, name: str, size: int, value: str) -> None:
+    kind = h5py.string_dtype("utf-8", size)
+    group.create_dataset(name, data=np.array(text(value, size), dtype=kind), dtype=kind)
+
+
+def _put(group: h5py.Group, name: str, value: Any) -> None:
+    if name in group and group[name].shape == value.shape:
+        group[name][...] = value
+        return
+    units = dict(group[name].attrs) if name in group else {}
+    if name in group:
+        del group[name]
+    group[name] = value
+    group[name].attrs.update(units)
+
+
+def ordered(collection: h5py.Group) -> list[h5py.Group]:
+    """Groups of the layers or of the systems, in the order of the plan."""
+    return sorted(collection.values(), key=lambda group: int(group.attrs["index"]))
