@@ -265,7 +265,10 @@ def _build_system(
             domain = found(**options, drives=1).spec.drive
             encoder = _build_encoder(section, domain, non_negative=non_negative)
             options["drives"] = encoder.channels(section.before_width or inputs)
-        system = found(**options)
+        try:
+            system = found(**options)
+        except OSError as error:  # an instrument that is looked for as soon as it is named
+            raise ExperimentError(f"system '{name}' ({described.type}) can't be made: {error}.") from error
     if not isinstance(system, PhysicalSystem):
         raise ExperimentError(
             f"system '{name}' ({described.type}) must be a PhysicalSystem, got {type(system).__name__}. It needs spec, "

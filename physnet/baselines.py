@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from .data import FeatureScaling, Splits
 
@@ -25,6 +23,10 @@ def raw_logistic_regression(splits: Splits) -> float:
     """
     if not len(splits.test):
         return float("nan")
+    # Here, because it takes seconds to import and `physnet show` has no use for it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     scaling = FeatureScaling.fit("standard", splits.train.x)
     model = LogisticRegression(max_iter=300)
     with warnings.catch_warnings():

@@ -35,8 +35,7 @@ class DriveSpec:
     Args:
         shape: Shape of one row, for example `(20,)` or `(32, 32)`.
         low: Lowest value of a channel, in `unit`: one number for all, or one per channel (row-major over `shape`). For
-        a
-            complex dtype the range is that of the modulus.
+            a complex dtype the range is that of the modulus.
         high: Highest value of a channel, in `unit`.
         unit: UDUNITS string, `"1"` when dimensionless.
         dtype: NumPy name of the element type that `measure` receives.
@@ -44,8 +43,7 @@ class DriveSpec:
         axes: A name for each axis of `shape`.
         max_rms: Highest root mean square over the channels of a row, in `unit`.
         max_sum: Highest sum of absolute values over the channels of a row, in `unit`: the joint peak of tones that may
-        add
-            up in phase.
+            add up in phase.
         max_slew: Highest change between neighbours along the last axis, in `unit`.
 
     Raises:
@@ -285,8 +283,7 @@ class PhysicalSystem(Protocol):
             drive: Shape `(n, *spec.drive.shape)`, `spec.drive.dtype`, within the declared range. NumPy, or torch on
                 `spec.device`, as `spec.array` says.
             passes: Shape `(n,)`: the number of each row's pass. It is not a counter: it keys whatever must not depend
-            on
-                chunking or order, such as simulated noise. A row measured again keeps its number.
+                on chunking or order, such as simulated noise. A row measured again keeps its number.
 
         Returns:
             The responses, row for row.

@@ -24,8 +24,7 @@ def check_drive(system: SystemSpec, drive: torch.Tensor) -> None:
 
     Raises:
         DriveError: Wrong shape, not finite, out of range, not in the domain, or over a joint limit. The message names
-        the first
-            offending row and channel.
+            the first offending row and channel.
     """
     spec = system.drive
     shape = tuple(drive.shape)
@@ -33,6 +32,11 @@ def check_drive(system: SystemSpec, drive: torch.Tensor) -> None:
         raise DriveError(
             f"drive of {system.name} must have shape (n, {', '.join(map(str, spec.shape))}), got {shape}. "
             "The encoder must emit one value per drive channel."
+        )
+    if drive.is_complex() and np.dtype(spec.dtype).kind != "c":
+        raise DriveError(
+            f"drive of {system.name} must be real as its spec declares ({spec.dtype}), got {drive.dtype}; nothing was "
+            "sent. Declare a complex dtype, or put the phase on channels of its own."
         )
     value = drive.reshape(len(drive), spec.channels)
     size = value.abs() if value.is_complex() else value
@@ -43,9 +47,8 @@ def check_drive(system: SystemSpec, drive: torch.Tensor) -> None:
         row, channel = divmod(int(torch.argmin(inside.flatten().to(torch.uint8))), spec.channels)
         raise DriveError(
             f"drive of {system.name} must be {low[channel].item():g} to {high[channel].item():g} {spec.unit} in "
-            f"channel "
-            f"{channel}, got {size[row, channel].item():g} in row {row}; nothing was sent. Choose an encoder that is "
-            "bounded by construction, or correct the range that the system declares."
+            f"channel {channel}, got {size[row, channel].item():g} in row {row}; nothing was sent. Choose an "
+            "encoder that is bounded by construction, or correct the range that the system declares."
         )
     if spec.domain == "binary":
         at_limit = torch.minimum((size - low).abs(), (size - high).abs()) <= slack
@@ -71,10 +74,12 @@ def fit_drive(spec: DriveSpec, drive: torch.Tensor) -> torch.Tensor:
     """
     value = drive.reshape(len(drive), spec.channels)
     if value.is_complex():
-        size = value.abs()
-        high = torch.as_tensor(np.array(spec.high_array), device=value.device)
-        scale = torch.where(size > high, high / size.clamp_min(torch.finfo(torch.float64).tiny), 1.0)
-        value = (value * scale).to(drive.dtype)
+        exact = value.to(torch.complex128)
+        size = exact.abs()
+        low, high, _ = _limits(spec, size)
+        # One allowance further in, or rounding the parts once more could lift the modulus over the limit again.
+        inner = torch.where(size > high, high * (1 - _ROUNDING), torch.where(size < low, low * (1 + _ROUNDING), size))
+        value = torch.where(inner == size, exact, exact * (inner / size)).to(drive.dtype)
     elif value.is_floating_point():
         low, high = (_inner(bound, value, up=up) for bound, up in ((spec.low_array, True), (spec.high_array, False)))
         value = torch.clamp(value, low, high)
@@ -89,7 +94,7 @@ def _limits(spec: DriveSpec, size: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 def _inner(bound: np.ndarray, value: torch.Tensor, *, up: bool) -> torch.Tensor:
     """Return a bound in the drive's own precision, rounded towards the inside of the range."""
-    kind = np.float64 if value.dtype == torch.float64 else np.float32
+    kind = {torch.float64: np.float64, torch.float16: np.float16}.get(value.dtype, np.float32)
     near = bound.astype(kind)
     outside = near.astype(np.float64) < bound if up else near.astype(np.float64) > bound
     step = np.nextafter(near, kind(math.inf if up else -math.inf))
@@ -98,14 +103,16 @@ def _inner(bound: np.ndarray, value: torch.Tensor, *, up: bool) -> torch.Tensor:
 
 def _check_joint(system: SystemSpec, value: torch.Tensor) -> None:
     spec = system.drive
-    size = value.abs().to(torch.float64)
+    # A difference of two int8 would wrap round.
+    value = value.to(torch.complex128 if value.is_complex() else torch.float64)
+    size = value.abs()
     checks: list[tuple[str, float | None, torch.Tensor]] = []
     if spec.max_rms is not None:
         checks.append(("root mean square", spec.max_rms, size.square().mean(1).sqrt()))
     if spec.max_sum is not None:
         checks.append(("sum of absolute values", spec.max_sum, size.sum(1)))
     if spec.max_slew is not None and spec.shape[-1] > 1:
-        steps = value.reshape(len(value), -1, spec.shape[-1]).diff(dim=-1).abs().to(torch.float64)
+        steps = value.reshape(len(value), -1, spec.shape[-1]).diff(dim=-1).abs()
         checks.append(("change between neighbours", spec.max_slew, steps.flatten(1).amax(1)))
     for name, limit, found in checks:
         assert limit is not None

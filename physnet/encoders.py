@@ -52,8 +52,8 @@ class Encoder(ABC):
         """
         if spec.domain == "binary":
             raise SpecError(
-                f"encoder '{self.name}' emits continuous values, the system takes binary ones. Use the encoder "
-                f"'levels'."
+                f"encoder '{self.name}' emits continuous values, the system takes binary ones. Use the "
+                f"encoder 'levels'."
             )
 
     @property
@@ -99,8 +99,7 @@ class Absolute(Encoder):
 
     Args:
         scale: `max` divides by the largest absolute value and uses the whole range; `l2` by the Euclidean norm, which
-        holds the
-            drive's energy constant (the reference's acoustic cavity).
+            holds the drive's energy constant (the reference's acoustic cavity).
     """
 
     scale: Literal["max", "l2"] = "max"
@@ -219,9 +218,8 @@ class Affine(Encoder):
             row, channel = divmod(int(torch.argmax(outside.flatten().to(torch.uint8))), values.shape[1])
             raise DriveError(
                 f"encoder 'affine' takes {self.low:g} to {self.high:g}, got {values[row, channel].item():g} in row "
-                f"{row}, "
-                f"input {channel} ({clipped} such values); nothing was sent. Widen its range, scale the data, or set "
-                "clip = true to have such values clipped and counted."
+                f"{row}, input {channel} ({clipped} such values); nothing was sent. Widen its range, scale the data, "
+                "or set clip = true to have such values clipped and counted."
             )
         low, high = _range(spec, values)
         unit = (values.clamp(self.low, self.high) - self.low) / (self.high - self.low)

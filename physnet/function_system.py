@@ -78,8 +78,7 @@ def system(
 
     Args:
         function: Takes a batch of drives `(n, *drives)` and returns the responses `(n, *responses)`. Leave it out to
-        use
-            `system` as a decorator.
+            use `system` as a decorator.
         drives: Channels, or shape, of one row of drive.
         responses: Channels, or shape, of one row of response.
         drive_range: Lowest and highest value of a channel, in `drive_unit`. Nothing outside is ever sent.

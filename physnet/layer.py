@@ -50,8 +50,7 @@ class DigitalMap:
 
         Args:
             kind: `random`: independent normal weights of variance 1 / inputs. `repeat`: the inputs one after the other,
-            over and
-                over, until all outputs are filled.
+                over and over, until all outputs are filled.
             inputs: Numbers in.
             outputs: Numbers out.
             seed: Seed of `random`.
@@ -73,7 +72,7 @@ class Presented:
 
     Args:
         features_NF: What the digital map sees: the standardised response, then the skip. Shape `(n, features)`, no
-        graph.
+            graph.
         reading: The response as measured, in the order of the inputs.
         clipped: Values that the encoder clipped.
     """
@@ -208,10 +207,8 @@ class PhysicalLayer:
         if emitted != spec.drive.channels:
             raise SpecError(
                 f"{self.name}: the encoder '{self.encoder.name}' makes {emitted} drive channels of {encoded} numbers, "
-                f"the "
-                f"system {spec.name} has {spec.drive.channels}. Choose another width or encoder, or put a digital map "
-                f"in "
-                "front (before = 'random' or 'repeat')."
+                f"the system {spec.name} has {spec.drive.channels}. Choose another width or encoder, or put a digital "
+                "map in front (before = 'random' or 'repeat')."
             )
         self.encoder.check(spec.drive)
 

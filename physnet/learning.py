@@ -32,7 +32,7 @@ def learn_minibatch(
 
     Raises:
         DriveError, ResponseError, MeasurementError: See `Port.measure`. The layers below the one that failed have
-        learnt.
+            learnt.
     """
     rows = rule.training_rows(network, batch)
     rounds = [_Round(network, number, place, batch) for number in range(len(network))]

@@ -27,7 +27,7 @@ class LabelSlots:
     Args:
         classes: Number of slots.
         amplitude: Value of the slot of the label, in the unit of the features, > 0. Fixed once, never taken from a
-        batch.
+            batch.
     """
 
     classes: int

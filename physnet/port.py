@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .contracts import Flag, Passes, PhysicalSystem, Reading
 from .drives import check_drive, fit_drive
-from .errors import DriveError, MeasurementError, ResponseError
+from .errors import DriveError, InputError, MeasurementError, ResponseError
 from .records import PassCount
 from .seeding import stream
 
@@ -96,7 +96,12 @@ class Port:
         self.count = PassCount()
 
     def __enter__(self) -> Self:
-        self.system.__enter__()
+        try:
+            self.system.__enter__()
+        except OSError as error:
+            raise InputError(
+                f"{self.spec.name} can't be opened: {error}. Check that it is on and connected."
+            ) from error
         return self
 
     def __exit__(
@@ -160,21 +165,21 @@ class Port:
     def _outgoing(self, drive: torch.Tensor | NDArray[Any], passes: Passes) -> Any:
         """Check a drive and put it in the form the system takes."""
         spec = self.spec.drive
-        drive = drive.detach() if isinstance(drive, torch.Tensor) else np.asarray(drive)
+        drive = drive.detach() if isinstance(drive, torch.Tensor) else _native(np.asarray(drive))
         if len(passes) == 0 or len(drive) != len(passes):
             raise DriveError(
                 f"drive of {self.spec.name} must have one row per pass number and at least one row, got "
                 f"{len(drive)} rows and {len(passes)} pass numbers."
             )
-        if self.spec.array == "torch":
-            target = torch.from_numpy(np.empty(0, np.dtype(spec.dtype))).dtype
-            tensor = torch.as_tensor(drive).to(device=self.spec.device, dtype=target)
+        # Before the conversion: a cast to integers would wrap a wild value, or NaN, into the range.
+        check_drive(self.spec, drive)
+        target = _native(np.empty(0, spec.dtype)).dtype
+        tensor = drive.to(self.spec.device if self.spec.array == "torch" else "cpu")
+        if not (target.is_floating_point or target.is_complex):
+            tensor = (tensor.round() if tensor.is_floating_point() else tensor).to(target)
             check_drive(self.spec, tensor)
-            return fit_drive(spec, tensor)
-        array = drive.cpu().numpy() if isinstance(drive, torch.Tensor) else drive
-        tensor = torch.as_tensor(np.ascontiguousarray(array.astype(spec.dtype)))
-        check_drive(self.spec, tensor)
-        return fit_drive(spec, tensor).numpy()
+        fitted = fit_drive(spec, tensor.to(target))
+        return fitted if self.spec.array == "torch" else fitted.numpy().astype(spec.dtype, copy=False)
 
     def _keep(self, collected: _Collected, rows: NDArray[np.int64], reading: Reading | None, *, complete: bool) -> int:
         """Store the usable rows of a chunk and return how many there were."""
@@ -198,7 +203,8 @@ class Port:
         if reading.spread is not None:
             if collected.spread is None:
                 collected.spread = torch.full_like(collected.response, float("nan"))
-            spread = torch.as_tensor(reading.spread).to(device=self.device, dtype=self.dtype)
+            spread = reading.spread if isinstance(reading.spread, torch.Tensor) else _native(reading.spread)
+            spread = spread.detach().to(device=self.device, dtype=self.dtype)
             collected.spread[torch.from_numpy(kept).to(self.device)] = spread[torch.from_numpy(good).to(self.device)]
         collected.stopped, collected.shots = reading.stopped, reading.shots
         return len(kept)
@@ -217,7 +223,7 @@ class Port:
         if isinstance(response, np.ndarray):
             if response.dtype.kind not in "biufc":
                 raise ResponseError(f"response of {self.spec.name} must be numbers, got dtype {response.dtype}.")
-            response = torch.from_numpy(np.ascontiguousarray(response))
+            response = _native(response)
         if response.is_complex() and not spec.complex:
             raise ResponseError(
                 f"response of {self.spec.name} must be real as its spec declares ({spec.dtype}), got "
@@ -234,3 +240,8 @@ class Port:
             f"{self.retries} retries: {why}. Check the system, or raise the number of retries."
         )
         raise MeasurementError(message, reading=partial) from fault
+
+
+def _native(array: NDArray[Any]) -> torch.Tensor:
+    """Bring an array of any byte order and layout, read-only ones included, to torch, copying only where it must."""
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))

@@ -25,7 +25,8 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stderr)
+        # Without a standard error rich would write to standard output, which belongs to the result.
+        self._console = console or Console(file=sys.stderr, quiet=sys.stderr is None)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._validation = math.nan

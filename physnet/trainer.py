@@ -13,7 +13,7 @@ import torch
 
 from .callbacks import Callback
 from .data import Splits, Subset
-from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
+from .errors import DriveError, FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
 from .learning import SERVED, learn_minibatch
 from .network import Network
@@ -35,8 +35,7 @@ class TrainingOptions:
         validate_every: Epochs between two validations.
         patience: Stop when the validation accuracy has not improved for this many validations. None: never.
         budget_passes: Stop before a step that would take the passes of standardisation, training and validation beyond
-        this.
-            The test that ends every run is not part of it.
+            this. The test that ends every run is not part of it.
         budget_minutes: Stop after the step that passes this time.
         standardise_rows: Rows measured per layer to fit the standardisation, at most 1 024.
         evaluation_batch: Samples classified at once.
@@ -239,7 +238,7 @@ class Trainer:
         except Stopped as stopped:
             self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
-        except ResponseError as error:
+        except (DriveError, ResponseError) as error:
             if self.steps_done == 0:
                 raise
             self._abort("fault", str(error))

@@ -52,8 +52,8 @@ def load_tensors(live: Mapping[str, torch.Tensor], saved: Tensors) -> None:
             raise InputError(f"saved weights lack {name}. They belong to another network or rule.")
         if tuple(saved[name].shape) != tuple(own.shape):
             raise InputError(
-                f"saved {name} must have shape {tuple(own.shape)}, got {saved[name].shape}. They belong to another "
-                f"network."
+                f"saved {name} must have shape {tuple(own.shape)}, got {saved[name].shape}. They belong to "
+                f"another network."
             )
     left = set(saved) - set(live)
     if left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from ..assembly import build_network, build_rule, load_samples, plan_of, training_options
 from ..baselines import raw_logistic_regression
-from ..errors import InputError
+from ..errors import FaultError, InputError, Stopped
 from ..experiment import Experiment, load_experiment
 from ..interrupts import StopRequest
 from ..progress import ProgressBar
@@ -63,8 +64,12 @@ def train(arguments: argparse.Namespace) -> int:
                 result = trainer.run(baselines=baselines)
             except InputError:
                 # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
-                session.close()
-                shutil.rmtree(session.folder, ignore_errors=True)
+                if trainer.steps_done == 0:
+                    session.close()
+                    shutil.rmtree(session.folder, ignore_errors=True)
+                raise
+            except (FaultError, Stopped) as error:
+                error.add_note(f"What it recorded: physnet show {shlex.quote(str(session.folder))}")
                 raise
             finally:
                 bar.close()
@@ -110,7 +115,7 @@ def _report(result: RunResult, folder: Path, kinds: str) -> str:
     spent = ", ".join(f"{name} {count}" for name, count in result.passes.items() if count)
     lines.append(f"physical passes      {result.physical_passes}   ({spent})")
     lines.append(f"session              {folder}")
-    lines.append(f"look at it           physnet show {folder} --plot")
+    lines.append(f"look at it           physnet show {shlex.quote(str(folder))} --plot")
     return "\n".join(lines)
 
 
@@ -124,6 +129,8 @@ def _folder(experiment: Experiment) -> Path:
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     overrides = list(arguments.overrides)
     if arguments.seed is not None:
+        if arguments.seed < 0:
+            raise InputError(f"--seed must be >= 0, got {arguments.seed}.")
         overrides.append(f"seed={arguments.seed}")
     if arguments.output is not None:
         overrides.append(f"output.folder={json.dumps(arguments.output)}")

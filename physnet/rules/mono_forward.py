@@ -36,7 +36,7 @@ class MonoForward:
         decay: Whether the step size falls to zero over the planned run.
         inner_steps: Optimiser steps on one recorded response.
         weight_decay: Pulls W and M towards zero by this fraction of the step size at each step (decoupled, as in
-        AdamW).
+            AdamW).
         readout: Take the last layer's scores, or sum all layers' logarithmic probabilities.
 
     Source:

@@ -38,8 +38,8 @@ class PhyLL:
     classify, every label is tried and the goodness summed over the layers: as many passes per layer and sample as there
     are classes.
 
-    Unsupervised: the negative is a hybrid of two samples of the batch, each feature from one or the other; labels serve
-    only a linear read-out of each layer's output, which sends nothing back into W. To classify takes one pass.
+    Unsupervised: the negative is a hybrid of two samples of the batch, half of the features from each; labels serve
+    only a linear read-out of each layer's signed output, which sends nothing back into W. To classify takes one pass.
 
     Args:
         mode: Where negatives come from.
@@ -114,7 +114,7 @@ class PhyLLLearner:
             )
         self._rule, self._layer, self._classes = rule, layer, classes
         direction = torch.randn(layer.width, generator=torch_stream(seed, "xi"))
-        self._xi_O = functional.normalize(direction, dim=0).to(layer.weight_FO)
+        self._xi_O = functional.normalize(direction.to(layer.weight_FO), dim=0)
         self._adam = LocalAdam(
             {"weight": layer.weight_FO, "bias": layer.bias_O},
             learning_rate=rule.learning_rate,
@@ -137,7 +137,7 @@ class PhyLLLearner:
             self._descend(features)
         if self._head is not None:
             count = len(batch.labels_N)
-            self._head.fit(_direction(self._layer.outputs(features[:count])), batch.labels_N, batch.progress)
+            self._head.fit(_unit(self._layer.outputs(features[:count])), batch.labels_N, batch.progress)
         metrics = {
             "loss": float(functional.softplus(-self._rule.theta * gap).mean()),
             "pair_accuracy": float((gap > 0).to(gap.dtype).mean()),
@@ -146,10 +146,9 @@ class PhyLLLearner:
 
     def scores(self, outputs_NO: torch.Tensor) -> torch.Tensor:
         """Return the goodness of every label, or the read-out's logarithmic probabilities."""
-        direction = _direction(outputs_NO)
         if self._head is not None:
-            return self._head.scores(direction)
-        return (direction @ self._xi_O).reshape(self._classes, -1).T
+            return self._head.scores(_unit(outputs_NO))
+        return (_unit(outputs_NO.abs()) @ self._xi_O).reshape(self._classes, -1).T
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return `xi`, the optimiser's state, and the read-out where there is one."""
@@ -183,16 +182,19 @@ class PhyLLLearner:
         return gap
 
 
-def _direction(outputs_NO: torch.Tensor) -> torch.Tensor:
-    direction: torch.Tensor = functional.normalize(outputs_NO.abs(), dim=1, eps=_TINY)
-    return direction
+def _unit(values_NO: torch.Tensor) -> torch.Tensor:
+    # For the read-out with their signs: the goodness pulls the absolute values of all positive rows to one direction,
+    # so that what tells samples apart is in the signs.
+    unit: torch.Tensor = functional.normalize(values_NO, dim=1, eps=_TINY)
+    return unit
 
 
 def _hybrids(features_NI: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """Mix each sample with another of the batch, feature by feature, half from each."""
+    """Mix each sample with another of the batch: half of the features, at random places, come from the other."""
     count, inputs = features_NI.shape
     if count < 2:
         raise InputError("unsupervised PhyLL needs at least 2 samples in a batch to mix, got 1. Use a larger batch.")
-    partner = (np.arange(count) + random.integers(1, count)) % count
-    mask = torch.from_numpy(random.random((count, inputs)) < 0.5).to(features_NI.device)
-    return torch.where(mask, features_NI, features_NI[torch.from_numpy(partner).to(features_NI.device)])
+    partner = (np.arange(count) + random.integers(1, count, count)) % count
+    own = random.random((count, inputs)).argsort(axis=1) < (inputs + 1) // 2
+    index = torch.from_numpy(partner).to(features_NI.device)
+    return torch.where(torch.from_numpy(own).to(features_NI.device), features_NI, features_NI[index])

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import SessionError
@@ -163,8 +164,7 @@ def _responses(run: Run) -> Figure | None:
     if not run.responses:
         return None
     rows = len(run.responses)
-    missing = len(run.layers) - rows
-    note = f" ({missing} layers not recorded)" if missing else ""
+    note = f" ({rows} of {len(run.layers)} layers recorded)" if rows < len(run.layers) else ""
     figure = _figure(9.5, 1.0 + 2.3 * rows, _title(run, f"Responses to the standardisation sample{note}"))
     grid = figure.subplots(rows, 2, squeeze=False, width_ratios=(1, 1.5))
     colours = _colours(run)
@@ -186,6 +186,7 @@ def _responses(run: Run) -> Figure | None:
             right.fill_between(channel, statistics.minimum, statistics.maximum, color="0.9", linewidth=0)
             right.fill_between(channel, mean - deviation, mean + deviation, color=colour, alpha=0.35, linewidth=0)
             right.plot(channel, mean, color=colour, linewidth=1)
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
         right.set_xlabel("response channel")
         right.set_ylabel(_label("response", statistics.unit))
         counts = f"{statistics.rows} rows, {statistics.clipped_rows} clipped; {statistics.dead_channels} dead channels"

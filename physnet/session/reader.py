@@ -135,7 +135,7 @@ class Run:
             except SessionError as error:
                 problems.append(str(error))
                 continue
-            source = f"checkpoint of epoch {found.epoch}"
+            source = f"checkpoint of epoch {found.epoch + 1}"  # counted from 1 for people, as progress does
             return KeptWeights(tensors=found.tensors, sha256=found.sha256, source=source)
         why = " ".join(problems) or "It ended before its first checkpoint."
         raise SessionError(f"run {self.folder} has neither final weights nor a sound checkpoint. {why}")

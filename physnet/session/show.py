@@ -83,6 +83,8 @@ def _shapes(spec: object) -> str:
 def _data(run: Run) -> str:
     parts = []
     for name, value in run.data.items():
+        if name == "frame":
+            continue  # what a network is built again from: long, and no reading matter
         if isinstance(value, dict):
             parts.append(f"{name} " + " ".join(f"{inner}={_plain(v)}" for inner, v in value.items()))
         elif value not in (None, ""):
@@ -91,8 +93,10 @@ def _data(run: Run) -> str:
 
 
 def _plain(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) == 64 and text.isalnum() else text
+    method, _, digest = str(value).rpartition(":")
+    if len(digest) != 64 or not digest.isalnum():
+        return str(value)
+    return f"{method}:{digest[:12]}..." if method else f"{digest[:12]}..."
 
 
 def _progress(run: Run) -> Iterator[tuple[str, str]]:
@@ -130,14 +134,17 @@ def _accuracy(run: Run) -> Iterator[tuple[str, str]]:
             of = f" of {total}" if total > 0 else ""
             yield "test", f"{_percent(result.test_accuracy)}{of}   layers: {_percents(result.layer_accuracy)}"
         if not math.isnan(result.validation_accuracy):
-            yield "validation", f"{_percent(result.validation_accuracy)} (epoch {result.kept_epoch}, the weights kept)"
+            yield (
+                "validation",
+                f"{_percent(result.validation_accuracy)} (epoch {result.kept_epoch + 1}, the weights kept)",
+            )
         for index, (name, value) in enumerate(result.baselines.items()):
             yield "baselines" if index == 0 else "", f"{_percent(value)}   {name.replace('_', ' ')} (same test split)"
         return
     validated = run.epochs["validation_accuracy"]
     if np.isfinite(validated).any():
         best = int(np.nanargmax(validated))
-        yield "validation", f"{_percent(float(validated[best]))} at best (epoch {int(run.epochs['epoch'][best])})"
+        yield "validation", f"{_percent(float(validated[best]))} at best (epoch {int(run.epochs['epoch'][best]) + 1})"
 
 
 def _weights(run: Run) -> Iterator[tuple[str, str]]:

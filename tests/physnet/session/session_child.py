@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +123,8 @@ def main(mode: str, folder: Path) -> None:
     try:
         session = Session.create(folder, plan())
         if mode == "limit":
+            import resource  # not on Windows
+
             # refuses what lies beyond the first bytes of a file, whoever writes it
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         elif mode != "steps":
@@ -171,5 +171,4 @@ def fill(folder: Path, spare: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    time.tzset()
     main(sys.argv[1], Path(sys.argv[2]))

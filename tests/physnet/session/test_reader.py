@@ -76,7 +76,7 @@ def test_weights_that_changed_give_way_to_a_checkpoint(finished: Path, tmp_path:
     with h5py.File(_copy(finished, tmp_path), "r+") as file:
         file["entry/weights/layer0|W"][0, 0] = 99
     kept = open_run(tmp_path).weights()
-    assert kept.source == "checkpoint of epoch 0"
+    assert kept.source == "checkpoint of epoch 1"
     np.testing.assert_array_equal(kept.tensors["layer0/W"], small_run.tensors(3.0)["layer0/W"])
     (tmp_path / "checkpoints" / "epoch-000000.npz").write_bytes(b"PK")
     with pytest.raises(SessionError, match=r"neither final weights.*epoch-000000.npz is cut short"):

@@ -38,7 +38,7 @@ def test_the_summary_tells_what_a_run_did(tmp_path: Path, small_run: ModuleType)
         "layer0 -> layer1 -> 4 classes",
         "1234 through the physics: standardise 34, train 1000, validate 100, test 100",
         "80.00 % of 20",
-        "75.00 % (epoch 2, the weights kept)",
+        "75.00 % (epoch 3, the weights kept)",
         "70.00 %   raw logistic regression",
         "steps 15 s: system 7.5 s (50 %), digital 7.5 s; 12.5 s for the whole run",
         "WARNING detector warm",
@@ -55,8 +55,8 @@ def test_the_summary_tells_what_a_run_did(tmp_path: Path, small_run: ModuleType)
 def test_the_summary_of_a_killed_run_says_what_is_missing(tmp_path: Path, small_run: ModuleType) -> None:
     text = summary(_recorded(tmp_path / "run", small_run, done=False))
     assert "KILLED: no end was written" in text
-    assert "62.50 % at best (epoch 0)" in text
-    assert "checkpoint of epoch 0" in text
+    assert "62.50 % at best (epoch 1)" in text
+    assert "checkpoint of epoch 1" in text
     assert "no result, so no test accuracy" in text
     assert "\ntest " not in text
     assert "nan" not in text

@@ -165,7 +165,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, small_run: Modu
     run = open_run(tmp_path / "run")
     assert [path.name for path in run.checkpoints] == [f"epoch-00000{n}.npz" for n in (2, 5, 6, 7)]
     kept = run.weights()
-    assert kept.source == "checkpoint of epoch 7"
+    assert kept.source == "checkpoint of epoch 8"
     np.testing.assert_array_equal(kept.tensors["layer0/W"], small_run.tensors(7.0)["layer0/W"])
 
 
