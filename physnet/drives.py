@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def _limits(spec: DriveSpec, size: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 def _inner(bound: np.ndarray, value: torch.Tensor, *, up: bool) -> torch.Tensor:
     """Return a bound in the drive's own precision, rounded towards the inside of the range."""
-    kind = {torch.float64: np.float64, torch.float16: np.float16}.get(value.dtype, np.float32)
+    kind: Any = {torch.float64: np.float64, torch.float16: np.float16}.get(value.dtype, np.float32)
     near = bound.astype(kind)
     outside = near.astype(np.float64) < bound if up else near.astype(np.float64) > bound
     step = np.nextafter(near, kind(math.inf if up else -math.inf))

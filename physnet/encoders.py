@@ -177,7 +177,8 @@ class Levels(Encoder):
         """Encode a batch."""
         low, high = _range(spec, values[:, :1].expand(-1, self.channels(values.shape[1])))
         smallest, largest = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
-        unit = (values - smallest) / (largest - smallest).clamp_min(_TINY)
+        # Halves: the distance between the largest numbers of both signs is beyond their type.
+        unit = (values / 2 - smallest / 2) / (largest / 2 - smallest / 2).clamp_min(_TINY)
         code = (unit * (2**self.bits - 1)).round().to(torch.int64)
         places = torch.arange(self.bits - 1, -1, -1, device=values.device)
         bits = ((code.unsqueeze(-1) >> places) & 1).flatten(1).bool()

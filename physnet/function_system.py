@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Required, Self, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -13,6 +13,31 @@ from .contracts import ArrayKind, Cost, Domain, DriveSpec, Kind, Passes, Reading
 from .errors import SpecError
 
 Function = Callable[[Any], Any]
+Place = Literal["medium", "detector", "digital"]
+
+
+class SystemOptions(TypedDict, total=False):
+    """Keywords of `system`, for type checkers."""
+
+    drives: Required[int | tuple[int, ...]]
+    responses: Required[int | tuple[int, ...]]
+    drive_range: tuple[float, float]
+    drive_unit: str
+    response_unit: str
+    domain: Domain
+    dtype: str
+    response_dtype: str | None
+    kind: Kind
+    name: str | None
+    repeatable: bool
+    reproducible: bool
+    stateful: bool
+    nonlinearity: frozenset[Place]
+    cost: Cost | None
+    resource: str
+    max_batch: int | None
+    array: ArrayKind
+    device: str
 
 
 class FunctionSystem:
@@ -48,6 +73,10 @@ class FunctionSystem:
         return None
 
 
+@overload
+def system(function: Function, **options: Unpack[SystemOptions]) -> FunctionSystem: ...
+@overload
+def system(function: None = None, **options: Unpack[SystemOptions]) -> Callable[[Function], FunctionSystem]: ...
 def system(
     function: Function | None = None,
     *,
@@ -64,13 +93,13 @@ def system(
     repeatable: bool = False,
     reproducible: bool = False,
     stateful: bool = False,
-    nonlinearity: frozenset[Any] = frozenset({"medium"}),
+    nonlinearity: frozenset[Place] = frozenset({"medium"}),
     cost: Cost | None = None,
     resource: str = "",
     max_batch: int | None = None,
     array: ArrayKind = "numpy",
     device: str = "cpu",
-) -> Any:
+) -> FunctionSystem | Callable[[Function], FunctionSystem]:
     """Make a physical system of a function of arrays.
 
     Say `kind="measured"` when a real instrument answers: a function can't tell, and the default must not pass a
@@ -106,7 +135,7 @@ def system(
         SpecError: The description contradicts itself.
     """
     if function is None:
-        options = {key: value for key, value in locals().items() if key != "function"}
+        options: Any = {key: value for key, value in locals().items() if key != "function"}
         return lambda decorated: system(decorated, **options)
     if not callable(function):
         raise SpecError(f"function must be callable with a batch of drives, got {type(function).__name__}.")
@@ -137,4 +166,5 @@ def system(
 
 
 def _shape(channels: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (channels,) if isinstance(channels, int) else tuple(channels)
+    axes = channels if isinstance(channels, tuple | list) else (channels,)
+    return tuple(int(n) if isinstance(n, np.integer) else n for n in axes)

@@ -66,6 +66,9 @@ class Network:
                     f"{layer.name} must take the {expected} numbers that reach it, got inputs={layer.inputs}."
                 )
             expected = layer.width
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) < len(names):
+            raise SpecError(f"the layers of a network must have different names, got {', '.join(names)}. Set `name`.")
 
     @property
     def ports(self) -> tuple[Port, ...]:

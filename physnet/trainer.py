@@ -329,9 +329,9 @@ class Trainer:
 
     def _abort(self, status: Status, message: str) -> None:
         # The test split stays unmeasured: nobody asked for more passes on a bench that was told to stop, or broke.
-        validation = self._best.accuracy if self._best else math.nan
+        validation, best = (self._best.accuracy, self._best.epoch) if self._best else (math.nan, self.epochs_done - 1)
         try:
-            self._end(status, message, self.epochs_done - 1, validation, None, {})
+            self._end(status, message, best, validation, None, {})
         except PhysnetError:
             # The disk is what failed: the session has already closed itself, and the fault that got us here is the one
             # to tell.

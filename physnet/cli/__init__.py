@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except PhysnetError as error:
-        _complain("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        _complain(str(error), *getattr(error, "__notes__", []))
         return error.exit_code
     except KeyboardInterrupt:
         _complain("stopped by SIGINT")
@@ -84,8 +84,9 @@ def _is_python_itself(file: Path) -> bool:
     return file.is_relative_to(Path(os.__file__).absolute().parent)
 
 
-def _complain(message: str) -> None:
+def _complain(message: str, *commands: str) -> None:
+    """Print a message, and below it what must not be broken into lines, because people copy it."""
     if sys.stderr is None:
         return
     lines = [textwrap.fill(line, 100, break_long_words=False, break_on_hyphens=False) for line in message.splitlines()]
-    print("physnet: " + "\n".join(lines), file=sys.stderr)
+    print("physnet: " + "\n".join([*lines, *commands]), file=sys.stderr)

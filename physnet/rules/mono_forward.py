@@ -46,7 +46,7 @@ class MonoForward:
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     decay: Decay = "constant"
     inner_steps: Annotated[int, Field(ge=1)] = 1
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     readout: Literal["sum", "last"] = "sum"
 
     needs: ClassVar[frozenset[Need]] = frozenset()

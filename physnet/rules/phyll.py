@@ -169,7 +169,7 @@ class PhyLLLearner:
         unit_NO = output_NO / norm_N1
         sign_NO = torch.sign(unit_NO)
         aligned_NO = sign_NO * self._xi_O
-        goodness_N = torch.linalg.vecdot(unit_NO, aligned_NO)
+        goodness_N: torch.Tensor = torch.linalg.vecdot(unit_NO, aligned_NO)
         gap = goodness_N[:pairs] - goodness_N[pairs:]
         # dL/dg_pos = -theta sigmoid(-theta gap) / pairs, dL/dg_neg is its opposite; dg/dz = (sign(z) xi - g z / |z|) /
         # |z|.

@@ -134,9 +134,11 @@ def _accuracy(run: Run) -> Iterator[tuple[str, str]]:
             of = f" of {total}" if total > 0 else ""
             yield "test", f"{_percent(result.test_accuracy)}{of}   layers: {_percents(result.layer_accuracy)}"
         if not math.isnan(result.validation_accuracy):
+            # a run that was stopped leaves the weights it had then
+            which = ", the weights kept" if result.status == "done" else ", the best"
             yield (
                 "validation",
-                f"{_percent(result.validation_accuracy)} (epoch {result.kept_epoch + 1}, the weights kept)",
+                f"{_percent(result.validation_accuracy)} (epoch {result.kept_epoch + 1}{which})",
             )
         for index, (name, value) in enumerate(result.baselines.items()):
             yield "baselines" if index == 0 else "", f"{_percent(value)}   {name.replace('_', ' ')} (same test split)"

@@ -90,7 +90,7 @@ def test_fifty_steps_match_autograd_with_torchs_adam(nonlinearity: Nonlinearity)
         for _ in range(2):
             loss = functional.cross_entropy(activate(f @ weight + bias, nonlinearity) @ head, batch.labels_N)
             adam.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             adam.step()
     # 100 steps in double precision: 100 * rate * 1e-16 * a few dozen roundings, amplified where a gradient is near
     # Adam's 1e-8

@@ -1,0 +1,111 @@
+"""Accuracy of both rules on MNIST through two simulated scattering media, with seeds, spread and physical passes.
+
+Every setting starts from `experiments/mnist-scattering.toml`: 1 000 responses a layer, no skip, 2 % noise, 8-bit
+converters. There is no validation split and no early stopping: the weights after the last epoch are tested once on all
+10 000 test images. Each seed draws its own training subset, media, noise and weights. The raw logistic regression
+beside it sees the same training images without any physics.
+
+    python benchmarks/mnist.py [--settings phyll-10k mono_forward-10k mono_forward-60k] [--seeds 3] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import physnet
+from physnet.assembly import build_network, build_rule, load_samples, training_options
+from physnet.baselines import raw_logistic_regression
+from physnet.experiment import load_experiment
+
+PHYLL = (
+    'rule={name="phyll", theta=16.0, inner_steps=5, learning_rate=1e-3, decay="cosine"}',
+    "layers.*.width=500",
+    "training.batch_size=500",
+    "network.label_amplitude=3.0",
+)
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "phyll-10k": ("data.train_limit=10000", "training.epochs=15", *PHYLL),
+    "mono_forward-10k": ("data.train_limit=10000", "training.epochs=25"),
+    "mono_forward-60k": ("rule.learning_rate=1e-3", "rule.weight_decay=0.1"),
+}
+
+
+def train(name: str, seed: int, extra: tuple[str, ...]) -> dict[str, float]:
+    experiment = load_experiment("mnist-scattering", overrides=[*SETTINGS[name], *extra, f"seed={seed}"])
+    samples = load_samples(experiment)
+    rule = build_rule(experiment)
+    network = build_network(experiment, samples.frame, rule)
+    with network:
+        trainer = physnet.Trainer(
+            network,
+            rule,
+            samples.splits,
+            classes=len(samples.frame.classes),
+            options=training_options(experiment),
+            seed=experiment.seed,
+        )
+        result = trainer.run()
+    return {
+        "accuracy": result.test_accuracy,
+        "train_passes": result.passes["train"],
+        "passes_per_answer": result.passes["test"] / len(samples.splits.test),
+        "seconds": result.seconds,
+        "system_seconds": network.count.seconds,
+        "raw": raw_logistic_regression(samples.splits) if seed == 0 else float("nan"),
+    }
+
+
+def chip() -> str:
+    """Return the processor's name where the platform tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        name = next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--settings", nargs="+", choices=tuple(SETTINGS), default=tuple(SETTINGS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], dest="extra", help="override, as in physnet train")
+    parser.add_argument("--output", type=Path, help="also append the table to this file")
+    arguments = parser.parse_args()
+    torch.set_flush_denormal(True)
+    lines = [
+        f"{datetime.date.today().isoformat()}, {chip()}",
+        "",
+        "| setting | seeds | test accuracy / % | training passes | passes per answer | seconds a seed "
+        "| of it in the system | raw logistic regression / % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    for name in arguments.settings:
+        began = time.perf_counter()
+        runs = [train(name, seed, tuple(arguments.extra)) for seed in range(arguments.seeds)]
+        accuracy = np.array([run["accuracy"] for run in runs]) * 100
+        spread = accuracy.std(ddof=1) if len(runs) > 1 else float("nan")
+        each = ", ".join(f"{value:.2f}" for value in accuracy)
+        row = (
+            f"| {name} | {len(runs)} | {accuracy.mean():.2f} +- {spread:.2f} ({each}) | {runs[0]['train_passes']:.0f} "
+            f"| {runs[0]['passes_per_answer']:.0f} | {np.median([run['seconds'] for run in runs]):.0f} "
+            f"| {np.median([run['system_seconds'] for run in runs]):.0f} | {100 * runs[0]['raw']:.2f} |"
+        )
+        lines.append(row)
+        print(f"{row}  ({time.perf_counter() - began:.0f} s)", flush=True)
+    if arguments.output:
+        with arguments.output.open("a", encoding="utf-8") as file:
+            file.write("\n".join([*lines, "", ""]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What every test may use, and what every test must leave as it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# The first example pays for imports and caches: no single one is timed.
+hypothesis.settings.register_profile("physnet", deadline=None)
+hypothesis.settings.load_profile("physnet")
+
+
+@pytest.fixture
+def data_dir(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real data, with PHYSNET_DATA_DIR set to it.
+
+    Where there is none the test is skipped, or fails if PHYSNET_REQUIRE_DATA is set, as in CI.
+    """
+    chosen = os.environ.get("PHYSNET_DATA_DIR")
+    folder = Path(chosen) if chosen else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        if os.environ.get("PHYSNET_REQUIRE_DATA"):
+            pytest.fail(f"real data are required here, and {folder} is no folder")
+        pytest.skip("needs real data: set PHYSNET_DATA_DIR")
+    monkeypatch.setenv("PHYSNET_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Fail a test that leaves a thread behind."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    assert not left, f"threads left running: {left}"
