@@ -10,6 +10,8 @@ is measured and left out of both. physnet's time holds all it does beside: check
 
 from __future__ import annotations
 
+import physnet  # isort: skip  # before torch: docs/decisions/0006
+
 import argparse
 import time
 
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-import physnet
 from physnet.data import Dataset, FeatureScaling, Splits, Subset, load, split
 from physnet.encoders import Absolute
 from physnet.errors import DataError

@@ -14,40 +14,105 @@ A first system in a few lines::
 `Trainer` are the parts for a notebook.
 """
 
-from .callbacks import Callback
-from .contracts import (
-    Cost,
-    Differentiable,
-    DriveSpec,
-    Flag,
-    PhysicalSystem,
-    Reading,
-    ResponseSpec,
-    Stateful,
-    SystemSpec,
-    Tunable,
-)
-from .errors import (
-    DataError,
-    DriveError,
-    ExperimentError,
-    FaultError,
-    InputError,
-    MeasurementError,
-    PhysnetError,
-    ResponseError,
-    SessionError,
-    SpecError,
-    Stopped,
-    StorageError,
-)
-from .experiment import Experiment, load_experiment
-from .function_system import system
-from .layer import PhysicalLayer
-from .network import LabelSlots, Network
-from .port import Port
-from .session import Run, Session, open_run
-from .trainer import Trainer, TrainingOptions
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if "torch" not in sys.modules:
+    # Waiting threads must sleep, not spin: on a machine that does anything else beside (and an instrument PC does),
+    # spinning threads of GNU OpenMP make small steps a hundred times slower. See docs/decisions/0006.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+if TYPE_CHECKING:
+    from .callbacks import Callback
+    from .contracts import (
+        Cost,
+        Differentiable,
+        DriveSpec,
+        Flag,
+        PhysicalSystem,
+        Reading,
+        ResponseSpec,
+        Stateful,
+        SystemSpec,
+        Tunable,
+    )
+    from .errors import (
+        DataError,
+        DriveError,
+        ExperimentError,
+        FaultError,
+        InputError,
+        MeasurementError,
+        PhysnetError,
+        ResponseError,
+        SessionError,
+        SpecError,
+        Stopped,
+        StorageError,
+    )
+    from .experiment import Experiment, load_experiment
+    from .function_system import system
+    from .layer import PhysicalLayer
+    from .network import LabelSlots, Network
+    from .port import Port
+    from .session import Run, Session, open_run
+    from .trainer import Trainer, TrainingOptions
+
+_HOMES = {
+    "Callback": "callbacks",
+    "Cost": "contracts",
+    "DataError": "errors",
+    "Differentiable": "contracts",
+    "DriveError": "errors",
+    "DriveSpec": "contracts",
+    "Experiment": "experiment",
+    "ExperimentError": "errors",
+    "FaultError": "errors",
+    "Flag": "contracts",
+    "InputError": "errors",
+    "LabelSlots": "network",
+    "MeasurementError": "errors",
+    "Network": "network",
+    "PhysicalLayer": "layer",
+    "PhysicalSystem": "contracts",
+    "PhysnetError": "errors",
+    "Port": "port",
+    "Reading": "contracts",
+    "ResponseError": "errors",
+    "ResponseSpec": "contracts",
+    "Run": "session",
+    "Session": "session",
+    "SessionError": "errors",
+    "SpecError": "errors",
+    "Stateful": "contracts",
+    "Stopped": "errors",
+    "StorageError": "errors",
+    "SystemSpec": "contracts",
+    "Trainer": "trainer",
+    "TrainingOptions": "trainer",
+    "Tunable": "contracts",
+    "load_experiment": "experiment",
+    "open_run": "session",
+    "system": "function_system",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `physnet --help` does not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
 
 __all__ = [
     "Callback",

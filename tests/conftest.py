@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import physnet  # isort: skip  # noqa: F401  # before torch: docs/decisions/0006
+
 import os
 import threading
 from collections.abc import Iterator

@@ -76,7 +76,7 @@ def test_the_installed_wheel_trains_the_default_experiment(wheel: Path, tmp_path
         str(wheel),
     ]
     subprocess.run(pip, check=True, capture_output=True)
-    # `-S` leaves out every .pth file, and with them the development install of physnet; dependencies come from the path.
+    # `-S` leaves out every .pth file, and with them the development install of physnet.
     paths = os.pathsep.join([str(target), sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]])
     words = "train --json --set training.epochs=1 --set data.train_limit=200 --set data.test_limit=50 --output runs"
     done = subprocess.run(
