@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .contracts import Flag, Reading
 from .network import Network
@@ -11,6 +12,8 @@ from .passes import Purpose, pass_numbers
 from .records import ResponseStatistics
 
 _BINS = 64
+# More different values than this are taken as continuous.
+_CODES = 4096
 
 
 def fit_standardisation(network: Network, rows_NI: torch.Tensor) -> list[ResponseStatistics]:
@@ -40,7 +43,7 @@ def fit_standardisation(network: Network, rows_NI: torch.Tensor) -> list[Respons
 def _describe(layer: int, unit: str, reading: Reading, dead: int) -> ResponseStatistics:
     response = torch.as_tensor(reading.response)
     flat = (response.abs() if response.is_complex() else response).flatten(1).cpu().numpy().astype(np.float64)
-    histogram, edges = np.histogram(flat, bins=_BINS)
+    histogram, edges = np.histogram(flat, bins=_edges(flat))
     flags = reading.flags if reading.flags is not None else np.zeros(len(flat), np.uint8)
     return ResponseStatistics(
         layer=layer,
@@ -55,3 +58,15 @@ def _describe(layer: int, unit: str, reading: Reading, dead: int) -> ResponseSta
         dead_channels=dead,
         clipped_rows=int(np.count_nonzero(flags & Flag.CLIPPED)),
     )
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return bin edges over all values; of converter codes, each bin holds equally many, or the counts would beat."""
+    levels = np.unique(values)
+    steps = np.diff(levels)
+    if not 1 < len(levels) <= _CODES or steps.max() > _CODES * steps.min():
+        return np.histogram_bin_edges(values, bins=_BINS)
+    step = float(steps.min())
+    codes = round(float(levels[-1] - levels[0]) / step) + 1
+    width = step * -(-codes // _BINS)
+    return levels[0] - step / 2 + width * np.arange(_BINS + 1)
