@@ -69,4 +69,5 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     step = float(steps.min())
     codes = round(float(levels[-1] - levels[0]) / step) + 1
     width = step * -(-codes // _BINS)
-    return levels[0] - step / 2 + width * np.arange(_BINS + 1)
+    edges: NDArray[np.float64] = levels[0] - step / 2 + width * np.arange(_BINS + 1)
+    return edges

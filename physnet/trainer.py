@@ -167,7 +167,8 @@ class Trainer:
         except MeasurementError as error:
             # Nothing has been trained: to the user this is a system that does not work yet, not a run that broke.
             raise ResponseError(f"before the first step, {error}") from error
-        self.passes["standardise"] += self.network.count.passes - before
+        finally:
+            self.passes["standardise"] += self.network.count.passes - before
         if self.recorder:
             for statistics in self.statistics:
                 self.recorder.responses(statistics)
@@ -196,9 +197,11 @@ class Trainer:
         if place == 0:
             self._order = stream(self.seed, "data order", self.epochs_done).permutation(len(self.data.train.y))
         rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
-        count = self.network.count - before
-        self.passes["train"] += count.passes
+        try:
+            metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
+        finally:
+            count = self.network.count - before
+            self.passes["train"] += count.passes
         self._last_step_passes = count.passes
         record = StepRecord(
             step=self.steps_done,
@@ -244,7 +247,7 @@ class Trainer:
             self._abort("fault", str(error))
             raise FaultError(f"stopped at step {self.steps_done}: {error}") from error
         except FaultError as error:
-            self._abort("fault", str(error))
+            self._abort("fault", f"step {self.steps_done}: {error}")
             raise
 
     def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
@@ -258,20 +261,21 @@ class Trainer:
         """
         purpose = Purpose.VALIDATE if split == "validation" else Purpose.TEST
         before = self.network.count.passes
-        result = evaluate(
-            self.network,
-            self.rule,
-            self.learners,
-            self._features[split],
-            self._labels[split],
-            purpose=purpose,
-            epoch=self.epochs_done if purpose is Purpose.VALIDATE else 0,
-            batch=self.options.evaluation_batch,
-            classes=self.classes,
-            interrupted=self._interrupted,
-        )
-        self.passes[purpose.name.lower()] += self.network.count.passes - before
-        return result
+        try:
+            return evaluate(
+                self.network,
+                self.rule,
+                self.learners,
+                self._features[split],
+                self._labels[split],
+                purpose=purpose,
+                epoch=self.epochs_done if purpose is Purpose.VALIDATE else 0,
+                batch=self.options.evaluation_batch,
+                classes=self.classes,
+                interrupted=self._interrupted,
+            )
+        finally:
+            self.passes[purpose.name.lower()] += self.network.count.passes - before
 
     def _end_epoch(self) -> None:
         validate = (self.epochs_done + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
@@ -398,5 +402,9 @@ class Trainer:
             raise InputError(f"{name} trains weights before or inside the physics, and no layer has any. Set `before`.")
         if self.rule.labelled_inputs and self.network.slots is None:
             raise InputError(f"{name} presents labels, so the network must have label slots.")
+        if self.network.slots is not None and self.network.slots.classes != self.classes:
+            raise InputError(f"label slots must be one per class, {self.classes}, got {self.network.slots.classes}.")
+        if self.data.train.x.shape[1] != self.network.features:
+            raise InputError(f"samples must have {self.network.features} features, got {self.data.train.x.shape[1]}.")
         if len(self.data.train.y) < 2:
             raise InputError(f"training needs at least 2 samples, got {len(self.data.train.y)}.")

@@ -37,7 +37,7 @@ from .keyed import keyed_normal
 
 # Rows per matrix product. Always this many: a BLAS picks its kernels by shape, and only within one shape does a row's
 # result not depend on its neighbours.
-_HEIGHT = 256
+_HEIGHT = 128
 _MATRIX, _QUADRATURE = 1, 2  # streams of keyed_normal: the transfer matrix, and the one it turns towards
 
 

@@ -8,7 +8,7 @@ from .. import registry
 from ..data import DATASETS
 from ..encoders import ENCODERS
 from ..errors import ExperimentError
-from ..experiment.load import DEFAULT, shipped
+from ..experiment.load import DEFAULT, load_experiment, shipped
 
 
 def list_names(arguments: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def _rows(kind: str) -> list[tuple[str, str]]:
                 for name, encoder in ENCODERS.items()
             ]
         case "experiments":
-            return [(name, "the default" if name == DEFAULT else "") for name in shipped()]
+            return [(name, load_experiment(name).title + " (the default)" * (name == DEFAULT)) for name in shipped()]
         case "rules":
             return [_registered("rules", name) for name in registry.names("rules")]
         case _:

@@ -46,33 +46,34 @@ def train(arguments: argparse.Namespace) -> int:
     rule = build_rule(experiment)
     network = build_network(experiment, samples.frame, rule, device=device)
     baselines = {"raw_logistic_regression": raw_logistic_regression(samples.splits)}
-    bar = ProgressBar()
-    with StopRequest() as stop, network:
-        trainer = Trainer(
-            network,
-            rule,
-            samples.splits,
-            classes=len(samples.frame.classes),
-            options=training_options(experiment),
-            seed=experiment.seed,
-            callbacks=[bar],
-            interrupted=stop.check,
-        )
-        with Session.create(_folder(experiment), plan_of(experiment, samples, trainer)) as session:
-            trainer.recorder = session
-            try:
+    bar, stop = ProgressBar(), StopRequest()
+    trainer = Trainer(
+        network,
+        rule,
+        samples.splits,
+        classes=len(samples.frame.classes),
+        options=training_options(experiment),
+        seed=experiment.seed,
+        callbacks=[bar],
+        interrupted=stop.check,
+    )
+    # The folder first: a bench is not switched on for a run that can't be recorded.
+    with stop, Session.create(_folder(experiment), plan_of(experiment, samples, trainer)) as session:
+        trainer.recorder = session
+        try:
+            with network:
                 result = trainer.run(baselines=baselines)
-            except InputError:
-                # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
-                if trainer.steps_done == 0:
-                    session.close()
-                    shutil.rmtree(session.folder, ignore_errors=True)
-                raise
-            except (FaultError, Stopped) as error:
-                error.add_note(f"What it recorded: physnet show {shlex.quote(str(session.folder))}")
-                raise
-            finally:
-                bar.close()
+        except InputError:
+            # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
+            if trainer.steps_done == 0:
+                session.close()
+                shutil.rmtree(session.folder, ignore_errors=True)
+            raise
+        except (FaultError, Stopped) as error:
+            error.add_note(f"What it recorded: physnet show {shlex.quote(str(session.folder))}")
+            raise
+        finally:
+            bar.close()
     print(_report(result, session.folder, network_kinds(trainer)))
     if arguments.json:
         print(json.dumps(as_json(result, session.folder)))
