@@ -86,7 +86,6 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="extra", help="override, as in physnet train")
     parser.add_argument("--output", type=Path, help="also append the table to this file")
     arguments = parser.parse_args()
-    torch.set_flush_denormal(True)
     lines = [
         f"{datetime.date.today().isoformat()}, {chip()}",
         "",

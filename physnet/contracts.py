@@ -251,10 +251,10 @@ class Reading:
         rows = len(self)
         for name in ("valid", "flags", "spread"):
             array = getattr(self, name)
-            if array is not None and (array.ndim == 0 or len(array) != rows):
+            expected = tuple(self.response.shape) if name == "spread" else (rows,)
+            if array is not None and tuple(array.shape) != expected:
                 raise ResponseError(
-                    f"a reading's {name} must have one entry per row, got shape {tuple(array.shape)} for {rows} rows "
-                    "of response."
+                    f"a reading's {name} must have shape {expected} to go with its response, got {tuple(array.shape)}."
                 )
 
     def __len__(self) -> int:

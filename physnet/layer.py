@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from .contracts import Passes, Reading
 from .encoders import Encoder
-from .errors import SpecError
+from .errors import InputError, SpecError
 from .port import Port
 from .records import PassCount
 from .seeding import torch_stream
@@ -192,6 +192,9 @@ class PhysicalLayer:
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take over tensors saved by `tensors`. In place where a rule may hold them."""
         for name, own in self.tensors().items():
+            if name not in tensors or tensors[name].shape != own.shape:
+                found = tuple(tensors[name].shape) if name in tensors else "none"
+                raise InputError(f"{self.name}/{name} must have shape {tuple(own.shape)}, got {found}.")
             own.copy_(tensors[name])
 
     def _flat(self, reading: Reading) -> torch.Tensor:

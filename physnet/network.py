@@ -49,7 +49,7 @@ class Network:
         slots: Where the label goes, for rules that present it; None for rules that don't.
 
     Raises:
-        SpecError: The widths don't fit.
+        SpecError: The widths don't fit, two layers have one name, or two ports have one system.
     """
 
     def __init__(self, layers: Sequence[PhysicalLayer], *, features: int, slots: LabelSlots | None = None) -> None:
@@ -66,6 +66,8 @@ class Network:
                     f"{layer.name} must take the {expected} numbers that reach it, got inputs={layer.inputs}."
                 )
             expected = layer.width
+        if len({id(port.system) for port in self.ports}) < len(self.ports):
+            raise SpecError("layers on one system must share one port, got two ports on it. Make one Port.")
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise SpecError(f"the layers of a network must have different names, got {', '.join(names)}. Set `name`.")

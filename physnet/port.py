@@ -233,6 +233,7 @@ class Port:
 
     def _give_up(self, collected: _Collected, fault: Exception | None) -> None:
         missing = int(np.count_nonzero(~collected.done))
+        collected.flags[collected.attempts > 1] |= np.uint8(Flag.RETRIED)
         why = f"the last fault was: {fault}" if fault else "they came back invalid or not finite (NaN or infinite)"
         partial = None if collected.response is None else collected.reading()
         message = (

@@ -38,4 +38,5 @@ def derive_seed(seed: int, name: str, *key: int) -> int:
 
 
 def _sequence(seed: int, name: str, key: tuple[int, ...]) -> np.random.SeedSequence:
-    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), *key])
+    # The length of the key is part of it: trailing zeros alone would not tell (name) from (name, 0).
+    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), len(key), *key])

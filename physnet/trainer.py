@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .callbacks import Callback
 from .data import Splits, Subset
@@ -37,8 +38,11 @@ class TrainingOptions:
         budget_passes: Stop before a step that would take the passes of standardisation, training and validation beyond
             this. The test that ends every run is not part of it.
         budget_minutes: Stop after the step that passes this time.
-        standardise_rows: Rows measured per layer to fit the standardisation, at most 1 024.
+        standardise_rows: Rows measured per layer to fit the standardisation, at most 1 024; at least 2 samples are.
         evaluation_batch: Samples classified at once.
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
     epochs: int = 20
@@ -49,6 +53,23 @@ class TrainingOptions:
     budget_minutes: float | None = None
     standardise_rows: int = 1024
     evaluation_batch: int = 1024
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float | None, float]] = {
+            "epochs": (self.epochs, math.inf),
+            "batch_size": (None if self.batch_size == "all" else self.batch_size, math.inf),
+            "validate_every": (self.validate_every, math.inf),
+            "patience": (self.patience, math.inf),
+            "budget_passes": (self.budget_passes, math.inf),
+            "standardise_rows": (self.standardise_rows, 1024),
+            "evaluation_batch": (self.evaluation_batch, math.inf),
+        }
+        for name, (value, high) in limits.items():
+            if value is not None and not 1 <= value <= high:
+                upper = "" if math.isinf(high) else f" and at most {high:g}"
+                raise InputError(f"{name} must be at least 1{upper}, got {value}.")
+        if self.budget_minutes is not None and not self.budget_minutes > 0:
+            raise InputError(f"budget_minutes must be > 0, got {self.budget_minutes}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +140,7 @@ class Trainer:
         self._best: _Kept | None = None
         self._validations_without_gain = 0
         self._started = self._epoch_started = time.perf_counter()
-        self._last_step_passes = 0
+        self._passes_per_sample = 0.0
 
     @property
     def batch_size(self) -> int:
@@ -129,8 +150,9 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Minibatches of an epoch; the last may be smaller."""
-        return math.ceil(len(self.data.train.y) / self.batch_size)
+        """Minibatches of an epoch. The last may be smaller; a single sample that is left joins the one before it."""
+        full, left = divmod(len(self.data.train.y), self.batch_size)
+        return max(1, full + (left > 1 or (left == 1 and self.batch_size == 1)))
 
     def stop(self, reason: str) -> None:
         """End the run after the present step; `run` then tests and finishes as usual."""
@@ -158,7 +180,7 @@ class Trainer:
         if self.ready:
             return
         hypotheses = len(self.rule.training_rows(self.network, self._batch(np.arange(2), 0))) // 2
-        count = min(self.options.standardise_rows // hypotheses, len(self.data.train.y))
+        count = min(max(2, self.options.standardise_rows // hypotheses), len(self.data.train.y))
         sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
         before = self.network.count.passes
         rows = self.rule.training_rows(self.network, self._batch(sample, 0))
@@ -196,13 +218,13 @@ class Trainer:
         place = self.steps_done % self.steps_per_epoch
         if place == 0:
             self._order = stream(self.seed, "data order", self.epochs_done).permutation(len(self.data.train.y))
-        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        rows = self._rows(self._order, place)
         try:
             metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
         finally:
             count = self.network.count - before
             self.passes["train"] += count.passes
-        self._last_step_passes = count.passes
+        self._passes_per_sample = count.passes / len(rows)
         record = StepRecord(
             step=self.steps_done,
             epoch=self.epochs_done,
@@ -278,7 +300,7 @@ class Trainer:
             self.passes[purpose.name.lower()] += self.network.count.passes - before
 
     def _end_epoch(self) -> None:
-        validate = (self.epochs_done + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
+        validate = self._validates()
         accuracy, layers = math.nan, (math.nan,) * len(self.network)
         if validate:
             result = self.evaluate("validation")
@@ -316,12 +338,36 @@ class Trainer:
     def _should_stop(self) -> bool:
         options = self.options
         spent = sum(self.passes.values())
-        if options.budget_passes is not None and spent + self._last_step_passes > options.budget_passes:
+        if options.budget_passes is not None and spent + self._passes_ahead() > options.budget_passes:
             self.stop(f"the budget of {options.budget_passes} passes is used up")
         minutes = (time.perf_counter() - self._started) / 60
         if options.budget_minutes is not None and minutes >= options.budget_minutes:
             self.stop(f"the budget of {options.budget_minutes:g} minutes is used up")
         return bool(self.stop_reason)
+
+    def _passes_ahead(self) -> int:
+        """Passes of the next step, and of the validation when it ends an epoch."""
+        place = self.steps_done % self.steps_per_epoch
+        one = self._passes_per_sample
+        if not one:
+            # No step has told yet: what one presentation of every row costs.
+            pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
+            one = len(pair) / 2 * len(self.network)
+        ahead = round(one * len(self._rows(np.arange(len(self.data.train.y)), place)))
+        if place == self.steps_per_epoch - 1 and self._validates():
+            held = self._features["validation"]
+            rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
+            ahead += len(rows) * len(held) * len(self.network)
+        return ahead
+
+    def _validates(self) -> bool:
+        """Whether the present epoch ends with a validation."""
+        return (self.epochs_done + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
+
+    def _rows(self, order: NDArray[np.int64], place: int) -> NDArray[np.int64]:
+        """Return the rows of a step; the last of an epoch takes all that are left."""
+        last = place == self.steps_per_epoch - 1
+        return order[place * self.batch_size : len(order) if last else (place + 1) * self.batch_size]
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:
         validation, kept = math.nan, self.epochs_done - 1
@@ -333,9 +379,9 @@ class Trainer:
 
     def _abort(self, status: Status, message: str) -> None:
         # The test split stays unmeasured: nobody asked for more passes on a bench that was told to stop, or broke.
-        validation, best = (self._best.accuracy, self._best.epoch) if self._best else (math.nan, self.epochs_done - 1)
+        # The weights are those of the moment, so no validation accuracy belongs to them.
         try:
-            self._end(status, message, best, validation, None, {})
+            self._end(status, message, -1, math.nan, None, {})
         except PhysnetError:
             # The disk is what failed: the session has already closed itself, and the fault that got us here is the one
             # to tell.

@@ -128,7 +128,6 @@ def _trained(run: Run, device: str) -> Iterator[_Trained]:
         rule.learner(layer, classes=len(frame.classes), seed=derive_seed(experiment.seed, "rule", number))
         for number, layer in enumerate(network)
     )
-    torch.set_flush_denormal(True)
     load_tensors(live_tensors(network, learners), weights.tensors)
     with network:
         yield _Trained(

@@ -40,8 +40,6 @@ def train(arguments: argparse.Namespace) -> int:
     """Train, record, and say how it went."""
     experiment = load_experiment(arguments.experiment, overrides=_overrides(arguments))
     device = choose_device(arguments.device)
-    # Numbers below 1e-38 cost a hundred times the time of others and mean nothing here.
-    torch.set_flush_denormal(True)
     samples = load_samples(experiment)
     rule = build_rule(experiment)
     network = build_network(experiment, samples.frame, rule, device=device)
