@@ -169,8 +169,8 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
     inputs = frame.features + (slots.classes if slots else 0)
     ports: dict[str, Port] = {}
     layers = []
+    non_negative = frame.non_negative
     for number, section in enumerate(experiment.layers):
-        non_negative = number == 0 and frame.non_negative
         if section.system not in ports:
             system = _build_system(experiment, section, inputs, non_negative=non_negative, device=device)
             ports[section.system] = Port(
@@ -195,7 +195,7 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
                 name=f"layer{number}",
             )
         )
-        inputs = section.width
+        inputs, non_negative = section.width, layers[-1].nonlinearity in ("relu", "abs")
     return Network(layers, features=frame.features, slots=slots)
 
 
