@@ -227,6 +227,7 @@ def plan_of(experiment: Experiment, samples: Samples, trainer: Trainer) -> RunPl
             "checksum": dataset.checksum,
             "rows": rows,
             "split": experiment.data.split,
+            "columns": _columns(experiment, dataset),
             "frame": samples.frame.as_dict(),
         },
     )
@@ -296,3 +297,9 @@ def _build_before(
         return None
     width = section.before_width or max(1, spec.channels // encoder.channels(1))
     return DigitalMap.make(section.before, inputs, width, seed=derive_seed(seed, "before", number))
+
+
+def _columns(experiment: Experiment, dataset: Dataset) -> list[str]:
+    """Return the columns of a CSV file that are features, so that new samples are read alike; empty for other data."""
+    is_csv = experiment.data.name == "table" and str(experiment.data.path).lower().endswith(".csv")
+    return list(dataset.feature_names) if is_csv else []

@@ -110,6 +110,7 @@ class _Trained:
     network: Network
     rule: LocalRule
     learners: tuple[Learner, ...]
+    columns: tuple[str, ...]
     source: str
     sha256: str
 
@@ -136,6 +137,7 @@ def _trained(run: Run, device: str) -> Iterator[_Trained]:
             network=network,
             rule=rule,
             learners=learners,
+            columns=tuple(run.data.get("columns", ())),
             source=weights.source,
             sha256=weights.sha256,
         )
@@ -168,7 +170,10 @@ def _labelled(trained: _Trained, name: str) -> tuple[NDArray[np.float32], NDArra
 
 def _unlabelled(trained: _Trained, path: Path) -> NDArray[np.float32]:
     section = trained.experiment.data
-    features, _ = load_features(path, features=section.features if section.name == "table" else None)
+    named = section.features if section.name == "table" else None
+    if path.suffix.lower() == ".csv" and trained.columns:
+        named = trained.columns
+    features, _ = load_features(path, features=named)
     return trained.frame.scaling(_sized(trained, features, str(path)))
 
 

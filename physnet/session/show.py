@@ -83,7 +83,7 @@ def _shapes(spec: object) -> str:
 def _data(run: Run) -> str:
     parts = []
     for name, value in run.data.items():
-        if name == "frame":
+        if name in ("frame", "columns"):
             continue  # what a network is built again from: long, and no reading matter
         if isinstance(value, dict):
             parts.append(f"{name} " + " ".join(f"{inner}={_plain(v)}" for inner, v in value.items()))

@@ -172,3 +172,29 @@ def test_a_run_killed_before_its_first_epoch_shows_but_has_nothing_to_evaluate(
     for answer in (call("evaluate", folder), call("predict", folder, "nowhere.csv")):
         assert answer.returncode == 2
         assert "neither final weights nor a sound checkpoint" in " ".join(answer.stderr.split())
+
+
+def test_a_table_is_trained_on_and_its_own_file_predicted_whatever_else_it_holds(
+    call: Call, tmp_path: Path, runs: Path
+) -> None:
+    rows = [f"note,{n / 100},{n % 2},{1 - n / 100},{'high' if n >= 50 else 'low'}" for n in range(100)]
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(["comment,a,b,c,label", *rows]), encoding="utf-8")
+    experiment = tmp_path / "mine.toml"
+    experiment.write_text(
+        """\
+data = { name = "table", path = "mine.csv", label = "label", features = ["c", "a"] }
+systems.medium = { type = "scattering", responses = 8 }
+layers = [{ system = "medium", width = 8 }]
+rule = { name = "mono_forward", learning_rate = 0.02 }
+training = { epochs = 20, batch_size = 10 }
+""",
+        encoding="utf-8",
+    )
+    assert call("train", experiment, "--output", runs).returncode == 0
+    answer = call("predict", runs, table)
+    assert answer.returncode == 0, answer.stderr
+    predicted = [line.split(",")[1] for line in answer.stdout.splitlines()[1:]]
+    hits = sum(word == ("high" if n >= 50 else "low") for n, word in enumerate(predicted))
+    # Two classes told apart by one number: all but the rows beside the limit. Chance is 50 with a deviation of 5.
+    assert hits >= 90
