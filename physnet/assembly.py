@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -260,7 +261,8 @@ def _build_system(
             "device": device,
         }
         options = {key: value for key, value in filled.items() if key in takes}
-        options |= registry.arguments(model, described.options)
+        given = registry.arguments(model, described.options)
+        options |= {key: experiment.base / value if isinstance(value, Path) else value for key, value in given.items()}
         if "drives" in takes and "drives" not in options:
             # One channel is enough to learn the drive's domain, on which an automatic encoder depends.
             domain = found(**options, drives=1).spec.drive

@@ -61,3 +61,8 @@ def pass_numbers(
             )
         base = base << bits | values[name]
     return np.arange(base, base + rows, dtype=np.int64)
+
+
+def purpose_of(passes: Passes) -> Passes:
+    """Return what each pass number was allotted for, as a number of `Purpose`."""
+    return passes >> sum(bits for name, bits in _FIELDS if name != "purpose")

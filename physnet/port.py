@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .contracts import Flag, Passes, PhysicalSystem, Reading
 from .drives import check_drive, fit_drive
 from .errors import DriveError, InputError, MeasurementError, ResponseError
+from .passes import Purpose, purpose_of
 from .records import PassCount
 from .seeding import stream
 
@@ -109,25 +110,31 @@ class Port:
     ) -> None:
         self.system.__exit__(kind, error, trace)
 
-    def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes) -> Reading:
+    def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes, *, ordered: bool = False) -> Reading:
         """Present rows and return their responses in the order they were given.
 
         Args:
             drive: Shape `(n, *drive_shape)` or `(n, channels)`, n >= 1, in the drive's unit. A graph is cut here.
             passes: Shape `(n,)`: the rows' pass numbers.
+            ordered: Play the rows in the order given. For calibration only, where the order itself is the question
+                (memory, drift) and the caller has shuffled what must be shuffled. A row that is measured again is
+                played last, and flagged as retried.
 
         Returns:
             Response of shape `(n, *response_shape)` on the port's device, without graph, every row valid.
 
         Raises:
+            InputError: `ordered` for anything but calibration; nothing was sent.
             DriveError: The drive is not allowed by the spec; nothing was sent.
             ResponseError: A response breaks the spec in a way that measuring again can't mend (shape, or type).
             MeasurementError: Rows stayed unusable after all retries. Its `reading` holds all rows, with `valid` telling
                 which were measured.
         """
+        if ordered and np.any(purpose_of(passes) != Purpose.CALIBRATE):
+            raise InputError("rows may be played in order for calibration only: elsewhere drift would become a label.")
         sent = self._outgoing(drive, passes)
         collected = _Collected.empty(len(passes))
-        pending = self.play_order(passes)
+        pending = np.arange(len(passes)) if ordered else self.play_order(passes)
         last_fault: Exception | None = None
         while pending.size:
             size = self.chunk or pending.size

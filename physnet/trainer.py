@@ -337,7 +337,8 @@ class Trainer:
 
     def _should_stop(self) -> bool:
         options = self.options
-        spent = sum(self.passes.values())
+        # A characterisation before the run is not part of the budget.
+        spent = sum(self.passes.values()) - self.passes["calibrate"]
         if options.budget_passes is not None and spent + self._passes_ahead() > options.budget_passes:
             self.stop(f"the budget of {options.budget_passes} passes is used up")
         minutes = (time.perf_counter() - self._started) / 60

@@ -1,4 +1,4 @@
-"""The command line: `physnet train`, `show`, `evaluate`, `predict`, `list`.
+"""The command line: `physnet train`, `show`, `controls`, `characterise`, `check`, `evaluate`, `predict`, `list`.
 
 Exit codes: 0 done; 1 internal error; 2 bad input, before anything was touched; 3 stopped by a fault, session sound; 130
 Ctrl-C; 143 SIGTERM.

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..assembly import Frame, build_network, build_rule, load_dataset, load_samples
+from ..controls.report import report
 from ..data import load_features
 from ..errors import DataError, InputError, SessionError
 from ..evaluation import classify, evaluate
@@ -28,6 +29,7 @@ from ..session import Run, open_run
 from ..session.figures import write_figures
 from ..session.show import summary
 from ..weights import live_tensors, load_tensors
+from .controls import draw, shown
 from .train import choose_device
 
 
@@ -35,9 +37,12 @@ def show(arguments: argparse.Namespace) -> int:
     """Print a run, and write its figures if asked to."""
     run = open_run(newest_run(Path(arguments.run)))
     print(summary(run))
+    study = shown(run)
+    if study is not None:
+        print(f"\n{report(study, study.findings())}")
     if arguments.plot or arguments.figures:
         folder = Path(arguments.figures) if arguments.figures else run.folder / "figures"
-        for path in write_figures(run, folder):
+        for path in [*write_figures(run, folder), *([draw(study, folder)] if study else [])]:
             print(f"figure        {path}")
     return 0
 

@@ -14,13 +14,16 @@ import torch
 
 from ..assembly import build_network, build_rule, load_samples, plan_of, training_options
 from ..baselines import raw_logistic_regression
+from ..controls import Study, plan
 from ..errors import FaultError, InputError, Stopped
 from ..experiment import Experiment, load_experiment
 from ..interrupts import StopRequest
 from ..progress import ProgressBar
 from ..records import RunResult
-from ..session import Session, new_run_folder
+from ..session import Session, new_run_folder, open_run
 from ..trainer import Trainer
+from .characterise import characterise_network
+from .controls import draw, run_study
 
 
 def choose_device(name: str) -> str:
@@ -38,8 +41,10 @@ def choose_device(name: str) -> str:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, record, and say how it went."""
-    experiment = load_experiment(arguments.experiment, overrides=_overrides(arguments))
+    experiment = load_experiment(arguments.experiment, overrides=overrides_of(arguments))
     device = choose_device(arguments.device)
+    if arguments.controls:
+        plan(experiment)  # what is wrong with the controls is told before the hours of training, not after
     samples = load_samples(experiment)
     rule = build_rule(experiment)
     network = build_network(experiment, samples.frame, rule, device=device)
@@ -60,6 +65,8 @@ def train(arguments: argparse.Namespace) -> int:
         trainer.recorder = session
         try:
             with network:
+                if arguments.characterise:
+                    characterise_network(experiment, network, trainer, session.folder, check=stop.check)
                 result = trainer.run(baselines=baselines)
         except InputError:
             # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
@@ -73,8 +80,13 @@ def train(arguments: argparse.Namespace) -> int:
         finally:
             bar.close()
     print(_report(result, session.folder, network_kinds(trainer)))
+    values = as_json(result, session.folder)
+    if arguments.controls:
+        study = Study(open_run(session.folder))
+        values["controls"] = run_study(study, device=device)
+        print(f"figure               {draw(study, session.folder / 'figures')}")
     if arguments.json:
-        print(json.dumps(as_json(result, session.folder)))
+        print(json.dumps(values))
     return 0
 
 
@@ -125,7 +137,8 @@ def _folder(experiment: Experiment) -> Path:
     return new_run_folder(parent, Path(experiment.source).stem or "run")
 
 
-def _overrides(arguments: argparse.Namespace) -> list[str]:
+def overrides_of(arguments: argparse.Namespace) -> list[str]:
+    """Return what `--set`, `--seed` and `--output` change in an experiment."""
     overrides = list(arguments.overrides)
     if arguments.seed is not None:
         if arguments.seed < 0:

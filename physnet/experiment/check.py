@@ -195,7 +195,7 @@ def _data_problems(data: Table) -> Iterator[Problem]:
             yield problem("label", "is missing: name the column of the CSV file that holds the class.")
         if data.get("split") == "group" and "group" not in data:
             yield problem("group", "is missing: data.split is 'group'. Name the column that holds the groups.")
-    elif name in ("digits", "mnist", "vowels"):
+    elif name in ("digits", "mnist", "sign", "vowels"):
         for key in table_only:
             if key in data:
                 yield problem(key, f"is for data.name = 'table' only, got {plain(data[key])} with {plain(name)}.")

@@ -42,7 +42,7 @@ class DataSection(Section):
         split_seed: Seed of the split; the run's seed when None.
     """
 
-    name: Literal["digits", "mnist", "vowels", "table"]
+    name: Literal["digits", "mnist", "sign", "vowels", "table"]
     path: Name | None = None
     features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     label: str | None = None
@@ -172,6 +172,37 @@ class OutputSection(Section):
     name: Name | None = None
 
 
+ControlName = Literal[
+    "physics_zeroed",
+    "random_projection",
+    "responses_shuffled",
+    "linear_readout",
+    "raw_logistic_regression",
+    "one_layer_less",
+    "skip_alone",
+]
+
+
+class ControlsSection(Section):
+    """What the network is compared with, and what counts as a difference.
+
+    Declared before the run, and not to be changed after a look at the result.
+
+    Args:
+        margin: Difference of test accuracies, 0 to 1, that is worth speaking of: `helps` means better by more.
+        repeats: Runs of the network and of each control, each with a seed of its own, from the run's seed on.
+        confidence: Of the two-sided intervals.
+        which: Controls to run; all that apply when `all`.
+        detector: What the random projection puts in the place of the detector; `auto` goes by what the system tells.
+    """
+
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    repeats: Count = 5
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    which: Annotated[tuple[ControlName, ...], Field(min_length=1)] | Literal["all"] = "all"
+    detector: Literal["auto", "none", "modulus", "intensity"] = "auto"
+
+
 class ExperimentFile(Section):
     """What stands in an experiment file.
 
@@ -185,6 +216,7 @@ class ExperimentFile(Section):
         rule: The learning rule.
         training: How long, and in which portions.
         output: Where the session goes.
+        controls: What the network is compared with.
     """
 
     title: str = ""
@@ -196,6 +228,7 @@ class ExperimentFile(Section):
     rule: RuleSection
     training: TrainingSection
     output: OutputSection = Field(default_factory=OutputSection)
+    controls: ControlsSection = Field(default_factory=ControlsSection)
 
 
 class Experiment(ExperimentFile):

@@ -59,6 +59,8 @@ def _entries(run: Run) -> Iterator[tuple[str, str]]:
         kind = run.kind(name)
         repeat = "" if used == 1 else f", {used} layers"
         yield "physics" if index == 0 else "", f"{name}: {kind.upper()}{_shapes(spec)}{repeat}"
+    if files := sorted(file.name for file in run.folder.glob("characterisation-*.h5")):
+        yield "characterised", ", ".join(files)
     yield "network", " -> ".join(run.layers) + f" -> {len(run.classes)} classes"
     if data := _data(run):
         yield "data", data

@@ -1,0 +1,133 @@
+"""`controls.json` in a run's folder: every training of the network and its controls, written as soon as it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SessionError, StorageError
+from ..session.store import write_whole
+
+FILE = "controls.json"
+"""Name of the file in a run's folder."""
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of the network or of a control.
+
+    Args:
+        control: Its name; `network` for the network itself.
+        seed: The seed of everything.
+        test_accuracy: 0 to 1.
+        passes: Rows presented to the physics; 0 for what is digital.
+        seconds: How long it took, in s.
+        train_rows: Training samples.
+        test_rows: Test samples.
+        test_sha256: Hash of the test samples' row numbers.
+        assumed: What had to be assumed of a system.
+    """
+
+    control: str
+    seed: int
+    test_accuracy: float
+    passes: int
+    seconds: float
+    train_rows: int
+    test_rows: int
+    test_sha256: str
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Written so that NaN fails too.
+        if not (0 <= self.test_accuracy <= 1 and self.train_rows >= 1 and self.test_rows >= 1):
+            raise SessionError(
+                f"a training must have a test accuracy of 0 to 1 on at least one row, got {self.test_accuracy} on "
+                f"{self.test_rows} of {self.control}, seed {self.seed}."
+            )
+
+
+class ControlsFile:
+    """The trainings of a run's controls.
+
+    A process killed at any time loses the training it was in, and nothing else: the file is replaced whole.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        SessionError: The file is there and can't be read, or belongs to another configuration.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self.trainings: dict[tuple[str, int], Training] = {}
+        self.reload()
+
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        return key in self.trainings
+
+    def reload(self) -> None:
+        """Read what the file holds, which another process may have added to.
+
+        Raises:
+            SessionError: The file can't be read.
+        """
+        try:
+            table = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise SessionError(
+                f"{self.path} can't be read: {error}. Move it away to have all controls run again."
+            ) from error
+        try:
+            if table["schema"] != _SCHEMA:
+                raise SessionError(
+                    f"{self.path} must have schema {_SCHEMA}, got {table['schema']!r}. Update physnet, or move it away."
+                )
+            for row in table["trainings"]:
+                training = Training(**{**row, "assumed": tuple(row["assumed"])})
+                self.trainings[training.control, training.seed] = training
+        except (KeyError, TypeError) as error:
+            raise SessionError(
+                f"{self.path} is not a record of controls ({type(error).__name__}: {error}). Move it away to have all "
+                "controls run again."
+            ) from error
+
+    def add(self, training: Training) -> None:
+        """Keep a training.
+
+        Raises:
+            StorageError: The disk refused; the file is as it was.
+        """
+        self.reload()
+        self.trainings[training.control, training.seed] = training
+        rows = [dataclasses.asdict(self.trainings[key]) for key in sorted(self.trainings)]
+        data = json.dumps({"schema": _SCHEMA, "trainings": rows}, indent=1).encode()
+        part = self.path.with_name(f".{self.path.name}.part")
+        try:
+            write_whole(part, data)
+            os.replace(part, self.path)
+        except OSError as error:
+            raise StorageError(f"{self.path} can't be written: {error}. Trainings before this one are kept.") from error
+
+    def of(self, control: str, seeds: Iterable[int]) -> list[Training]:
+        """Return a control's trainings, in the order of the seeds; those not done are left out."""
+        return [self.trainings[control, seed] for seed in seeds if (control, seed) in self.trainings]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and infinity become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value

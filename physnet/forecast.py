@@ -1,0 +1,250 @@
+"""What a run is going to need, before it begins: passes, time, disk, memory.
+
+Passes are not estimated but counted: the rule is asked for its rows, and the minibatches of an epoch are taken through
+the network's own layers with a stand-in in place of each system, which answers at once and drives nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from .contracts import Passes, PhysicalSystem, Reading, SystemSpec
+from .learning import learn_minibatch
+from .network import Network
+from .port import Port
+from .records import PassCount, RunPlan
+from .rules.base import Batch
+from .seeding import stream
+from .session import layout
+from .session.writer import RESERVE_BYTES
+from .trainer import Trainer
+
+_CHECKPOINTS = 4  # the last three, and the best
+
+
+class StandIn(PhysicalSystem):
+    """Answers every drive with random numbers of the right shape, and drives nothing.
+
+    Args:
+        spec: The spec of the system it stands for.
+    """
+
+    def __init__(self, spec: SystemSpec) -> None:
+        # In NumPy whatever the system takes: no device is touched.
+        self._spec = replace(spec, array="numpy")
+        self.calls = 0
+
+    @property
+    def spec(self) -> SystemSpec:
+        """The spec it stands for."""
+        return self._spec
+
+    def measure(self, drive: Any, passes: Passes) -> Reading:
+        """Answer with random numbers, from 0 to 1 in modulus."""
+        self.calls += 1
+        values = stream(0, "stand-in", int(passes[0])).random((len(drive), *self._spec.response.shape))
+        return Reading(response=values.astype(self._spec.response.dtype))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Nothing to make safe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassForecast:
+    """Rows and calls by purpose.
+
+    Args:
+        purposes: Passes by purpose, those of every system together.
+        systems: Passes by name of the system.
+        calls: Calls of `measure` by name of the system.
+        limited: Why the run may end before that; empty when it can't.
+    """
+
+    purposes: Mapping[str, int]
+    systems: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[str, int] = field(default_factory=dict)
+    limited: str = ""
+
+    @property
+    def total(self) -> int:
+        """All passes."""
+        return sum(self.purposes.values())
+
+
+@contextmanager
+def stood_in(network: Network) -> Iterator[dict[Port, StandIn]]:
+    """Put a stand-in behind every port; afterwards the systems and their counts are as they were."""
+    before = [(port, port.system, port.spec, port.count) for port in network.ports]
+    stand_ins = {}
+    try:
+        for port, _, spec, _ in before:
+            stand_ins[port] = StandIn(spec)
+            port.system, port.spec, port.count = stand_ins[port], stand_ins[port].spec, PassCount()
+        yield stand_ins
+    finally:
+        for port, system, spec, count in before:
+            port.system, port.spec, port.count = system, spec, count
+
+
+def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
+    """Count the passes of a whole run, without retries.
+
+    standardise = layers x hypotheses x min(standardise_rows // hypotheses, training samples); train = epochs x the rows
+    that the rule presents of each minibatch in each layer; validate = validations x layers x inference rows of the
+    validation samples; test = layers x inference rows of the test samples.
+
+    Nothing is driven, and afterwards the trainer is as fresh as before.
+
+    Args:
+        trainer: The run.
+        names: Name of each port's system.
+
+    Raises:
+        DriveError: An encoder or a rule drives a system beyond its limits.
+    """
+    network, rule, options = trainer.network, trainer.rule, trainer.options
+    fresh, ready = trainer.tensors(), trainer.ready
+    samples = {part: len(getattr(trainer.data, part).y) for part in ("train", "validation", "test")}
+    totals = {name: [0, 0] for name in names.values()}
+    purposes: dict[str, int] = {}
+
+    with stood_in(network) as stand_ins:
+
+        def take(purpose: str, times: int) -> None:
+            """Add what went through the ports since the last time, so many times over."""
+            rows = 0
+            for port, stand_in in stand_ins.items():
+                rows += times * port.count.passes
+                totals[names[port]][0] += times * port.count.passes
+                totals[names[port]][1] += times * stand_in.calls
+                port.count, stand_in.calls = PassCount(), 0
+            purposes[purpose] = purposes.get(purpose, 0) + rows
+
+        hypotheses = len(rule.training_rows(network, _batch(trainer, 2, 0))) // 2
+        rows = rule.training_rows(
+            network, _batch(trainer, min(options.standardise_rows // hypotheses, samples["train"]), 0)
+        )
+        _present(network, rows)
+        take("standardise", 1)
+        whole, left = divmod(samples["train"], trainer.batch_size)
+        purposes["train"] = 0
+        for size, times in ((trainer.batch_size, whole), (left, 1)):
+            if size and times:
+                batch = _batch(trainer, size, 0)
+                learn_minibatch(network, rule, trainer.learners, batch, place=0)
+                take("train", times * options.epochs)
+        for part, purpose, times in (
+            ("validation", "validate", options.epochs // options.validate_every),
+            ("test", "test", 1),
+        ):
+            purposes[purpose] = 0
+            batches = divmod(samples[part], options.evaluation_batch)
+            for size, often in ((options.evaluation_batch, batches[0]), (batches[1], 1)):
+                if size and often and times:
+                    features = torch.zeros(size, network.features).to(network.layers[0].weight_FO)
+                    inference = rule.inference_rows(network, features, classes=trainer.classes)
+                    _present(network, inference)
+                    take(purpose, times * often)
+    trainer.load(fresh)
+    trainer.ready = ready
+    why = [
+        text
+        for text, so in (
+            (f"patience of {options.patience} validations", options.patience is not None),
+            (f"budget of {options.budget_passes} passes", options.budget_passes is not None),
+            (f"budget of {options.budget_minutes} minutes", options.budget_minutes is not None),
+        )
+        if so
+    ]
+    return PassForecast(
+        purposes=purposes,
+        systems={name: count[0] for name, count in totals.items()},
+        calls={name: count[1] for name, count in totals.items()},
+        limited=" or ".join(why),
+    )
+
+
+def declared_seconds(found: PassForecast, specs: Mapping[str, SystemSpec]) -> float:
+    """Return what the declared costs add up to, in s; NaN where no system declares any. Systems work one after another.
+
+    Args:
+        found: The passes and calls of each system.
+        specs: Spec of each system, by the same names.
+    """
+    seconds = 0.0
+    for name, spec in specs.items():
+        cost = spec.cost
+        seconds += found.systems[name] * (cost.per_pass + cost.settle) + found.calls[name] * cost.per_batch
+    return seconds if seconds > 0 else math.nan
+
+
+def session_bytes(plan: RunPlan, *, steps: int, epochs: int) -> int:
+    """Return the most room a run folder takes: while the session file is replaced, it is there twice."""
+    layers = len(plan.layers)
+    weights = sum(int(np.asarray(tensor).nbytes) for tensor in plan.tensors.values())
+    image = len(layout.build(plan))
+    for name, rows in (("steps", steps), ("epochs", epochs)):
+        columns = layout.columns_of(plan.metrics, layers)[name]
+        width = sum(np.dtype(column.dtype).itemsize * max(column.width, 1) for column in columns)
+        room = layout.ROOM[name][0]
+        while room < rows:
+            room *= 2
+        image += (room - layout.ROOM[name][0]) * width
+    return 2 * image + RESERVE_BYTES + weights + (_CHECKPOINTS + 1) * weights
+
+
+def memory_bytes(trainer: Trainer) -> int:
+    """Estimate the memory of a run beside that of Python and torch: data, weights, and the largest batch in flight.
+
+    A batch is there as input, drive, response (as measured, and standardised with the skip) and output; Adam keeps two
+    moments and a gradient of what it trains.
+    """
+    network, options = trainer.network, trainer.options
+    data = sum(2 * getattr(trainer.data, part).x.nbytes for part in ("train", "validation", "test"))
+    weights = sum(tensor.nbytes for tensor in trainer.tensors().values()) * 2  # and the best so far
+    feature = network.layers[0].weight_FO
+    largest = max(len(getattr(trainer.data, part).y) for part in ("validation", "test"))
+    probe = torch.zeros(2, network.features).to(feature)
+    hypotheses = len(trainer.rule.inference_rows(network, probe, classes=trainer.classes)) // 2
+    rows = max(
+        min(options.evaluation_batch, largest) * hypotheses,
+        len(trainer.rule.training_rows(network, _batch(trainer, 2, 0))) // 2 * trainer.batch_size,
+    )
+    width = max(
+        2 * layer.inputs + 2 * layer.port.spec.drive.channels + 3 * layer.features + 2 * layer.width
+        for layer in network
+    )
+    return int(data + weights + rows * width * feature.element_size())
+
+
+def _batch(trainer: Trainer, rows: int, place: int) -> Batch:
+    weight = trainer.network.layers[0].weight_FO
+    x, y = trainer.data.train.x[:rows], trainer.data.train.y[:rows]
+    return Batch(
+        features_NI=torch.from_numpy(np.ascontiguousarray(x)).to(weight),
+        labels_N=torch.from_numpy(y).to(weight.device),
+        seed=trainer.seed,
+        epoch=0,
+        step=place,
+        progress=0.0,
+    )
+
+
+def _present(network: Network, inputs: torch.Tensor) -> None:
+    """Send rows up through every layer."""
+    passes = np.arange(len(inputs), dtype=np.int64)
+    for layer in network:
+        inputs = layer.outputs(layer.present(inputs, passes).features_NF)
