@@ -18,7 +18,7 @@ from . import registry
 from .contracts import DriveSpec, PhysicalSystem, SystemSpec
 from .data import Dataset, FeatureScaling, Splits, Subset, load, split
 from .encoders import ENCODERS, Encoder, default_encoder
-from .errors import ExperimentError
+from .errors import DataError, ExperimentError
 from .experiment import Experiment
 from .experiment.check import IMPAIRMENTS_FILLED, SYSTEM_FILLED
 from .experiment.schema import LayerSection
@@ -104,6 +104,23 @@ def load_dataset(experiment: Experiment) -> Dataset:
     options = {"features": section.features, "label": section.label, "group": section.group}
     given = {name: value for name, value in options.items() if value is not None}
     return load("table", path=experiment.base / str(section.path), **given)
+
+
+def check_data(dataset: Dataset, checksum: str) -> None:
+    """Refuse data that are not those a run was made with.
+
+    Args:
+        dataset: The data as they are now.
+        checksum: What the run recorded; empty where it recorded none.
+
+    Raises:
+        DataError: They differ.
+    """
+    if checksum and dataset.checksum != checksum:
+        raise DataError(
+            f"data '{dataset.name}' must be what the run was made with ({checksum[:23]}...), got "
+            f"{dataset.checksum[:23]}... from {dataset.source}. Put the old file back, or train again on the new one."
+        )
 
 
 def load_samples(experiment: Experiment) -> Samples:

@@ -140,6 +140,9 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
         _present(network, rows)
         take("standardise", 1)
         whole, left = divmod(samples["train"], trainer.batch_size)
+        if left == 1 < trainer.batch_size and whole:
+            # A single sample joins the minibatch before it.
+            whole, left = whole - 1, trainer.batch_size + 1
         purposes["train"] = 0
         for size, times in ((trainer.batch_size, whole), (left, 1)):
             if size and times:

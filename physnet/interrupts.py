@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -46,3 +48,25 @@ class StopRequest:
         if self._asked is not None:
             raise Stopped(number)
         self._asked = number
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let nothing interrupt a safe-state sequence: Ctrl-C and SIGTERM take effect when it is over.
+
+    Only the main thread can take signals: elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for late in dict.fromkeys(came):
+            signal.raise_signal(late)

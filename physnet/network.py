@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from .errors import InputError, SpecError
+from .interrupts import deferred_signals
 from .layer import PhysicalLayer
 from .port import Port
 from .records import PassCount
@@ -67,7 +68,10 @@ class Network:
                 )
             expected = layer.width
         if len({id(port.system) for port in self.ports}) < len(self.ports):
-            raise SpecError("layers on one system must share one port, got two ports on it. Make one Port.")
+            raise SpecError(
+                "layers on one system must share one port, got two ports on it. Make one Port, or name one section of "
+                "[systems] in both layers."
+            )
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise SpecError(f"the layers of a network must have different names, got {', '.join(names)}. Set `name`.")
@@ -106,7 +110,8 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        with deferred_signals():
+            self._stack.__exit__(kind, error, trace)
 
     def inputs(self, features_NI: torch.Tensor, labels_N: torch.Tensor | None = None) -> torch.Tensor:
         """Return what the lowest layer receives: the features, then the label slots where the network has them.

@@ -29,6 +29,8 @@ class Purpose(enum.IntEnum):
 
 # Bits per field, most significant first: 4 + 14 + 18 + 6 + 21 = 63, so that a number is a non-negative int64.
 _FIELDS = (("purpose", 4), ("epoch", 14), ("step", 18), ("layer", 6), ("row", 21))
+MOST_EPOCHS = 1 << dict(_FIELDS)["epoch"]
+"""Epochs that pass numbers can tell apart."""
 
 
 def pass_numbers(
@@ -57,7 +59,7 @@ def pass_numbers(
         if not 0 <= values[name] <= last < 1 << bits:
             raise InputError(
                 f"{name} of a pass number must be 0 to {(1 << bits) - 1}, got {values[name]} to {last}. "
-                "Use a smaller batch, or fewer epochs or layers."
+                f"That is the most that a run can number: make the {name}s fewer."
             )
         base = base << bits | values[name]
     return np.arange(base, base + rows, dtype=np.int64)

@@ -7,6 +7,7 @@ take, measures again what came back unusable, keeps what was measured when a bat
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from .contracts import Flag, Passes, PhysicalSystem, Reading
 from .drives import check_drive, fit_drive
 from .errors import DriveError, InputError, MeasurementError, ResponseError
+from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
 from .records import PassCount
 from .seeding import stream
@@ -25,6 +27,8 @@ from .seeding import stream
 # What a bench throws when a cable, a trigger or a network fails. Anything else (a TypeError, say) is a mistake in the
 # system's code: presenting the rows again would only hide it.
 _TRANSIENT = (MeasurementError, OSError)
+# Seconds that a chunk may take on a system that declares what a pass costs.
+_PROMPT = 0.5
 
 
 @dataclass
@@ -34,7 +38,8 @@ class _Collected:
     response: torch.Tensor | None
     flags: NDArray[np.uint8]
     done: NDArray[np.bool_]
-    attempts: NDArray[np.int64]
+    presented: NDArray[np.int64]
+    failures: NDArray[np.int64]
     started: float = 0.0
     stopped: float = 0.0
     shots: int = 1
@@ -42,7 +47,9 @@ class _Collected:
 
     @classmethod
     def empty(cls, rows: int) -> _Collected:
-        return cls(None, np.zeros(rows, np.uint8), np.zeros(rows, np.bool_), np.zeros(rows, np.int64))
+        return cls(
+            None, np.zeros(rows, np.uint8), np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        )
 
     def reading(self) -> Reading:
         assert self.response is not None
@@ -92,9 +99,16 @@ class Port:
         self.retries = retries
         self.device = torch.device(device)
         self.dtype = dtype.to_complex() if self.spec.response.complex else dtype
-        limits = [limit for limit in (chunk, self.spec.max_batch) if limit is not None]
+        # A stop is obeyed between two chunks: on a bench no chunk lasts much longer than this.
+        pace = self.spec.cost.per_pass if self.spec.kind == "measured" else 0.0
+        prompt = max(1, int(_PROMPT / pace)) if pace > 0 else None
+        limits = [limit for limit in (chunk, self.spec.max_batch, prompt) if limit is not None]
         self.chunk = min(limits) if limits else None
         self.count = PassCount()
+        self.interrupted: Callable[[], None] = lambda: None
+        """Called before each chunk; raises `Stopped` to end."""
+        self.on_fault: Callable[[str], None] = lambda text: None
+        """Told of every fault that cost rows, whether a retry mends it or not."""
 
     def __enter__(self) -> Self:
         try:
@@ -108,7 +122,8 @@ class Port:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.system.__exit__(kind, error, trace)
+        with deferred_signals():
+            self.system.__exit__(kind, error, trace)
 
     def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes, *, ordered: bool = False) -> Reading:
         """Present rows and return their responses in the order they were given.
@@ -137,33 +152,50 @@ class Port:
         pending = np.arange(len(passes)) if ordered else self.play_order(passes)
         last_fault: Exception | None = None
         while pending.size:
+            self.interrupted()
             size = self.chunk or pending.size
             rows, pending = pending[:size], pending[size:]
-            retried = int(np.count_nonzero(collected.attempts[rows]))
-            begun = time.perf_counter()
-            fault: Exception | None = None
-            reading: Reading | None
-            try:
-                reading = self.system.measure(sent[rows], passes[rows])
-            except _TRANSIENT as error:
-                fault, last_fault = error, error
-                reading = error.reading if isinstance(error, MeasurementError) else None
-            seconds = time.perf_counter() - begun
-            collected.attempts[rows] += 1
-            good = self._keep(collected, rows, reading, complete=fault is None)
-            self.count += PassCount(
-                passes=len(rows),
-                retries=retried,
-                invalid=len(rows) - good,
-                clipped_response=int(np.count_nonzero(collected.flags[rows] & Flag.CLIPPED)),
-                seconds=seconds,
-            )
+            fault = self._play(sent[rows], passes[rows], rows, collected)
+            last_fault = fault or last_fault
             again = rows[~collected.done[rows]]
-            if np.any(collected.attempts[again] > self.retries):
+            if fault is not None:
+                self.on_fault(f"{self.spec.name}: {fault} ({len(again)} rows are presented again)")
+            if np.any(collected.failures[again] > self.retries):
                 self._give_up(collected, last_fault)
             pending = np.concatenate([pending, again])
-        collected.flags[collected.attempts > 1] |= np.uint8(Flag.RETRIED)
+        collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
         return collected.reading()
+
+    def _play(
+        self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: _Collected
+    ) -> MeasurementError | OSError | None:
+        """Present a chunk, keep what is usable and count it, whatever happens. Return the fault, if any."""
+        begun = time.perf_counter()
+        played, good = rows, 0
+        fault: MeasurementError | OSError | None = None
+        reading: Reading | None
+        try:
+            try:
+                reading = self.system.measure(drive, passes)
+            except _TRANSIENT as error:
+                fault = error
+                reading = error.reading if isinstance(error, MeasurementError) else None
+                if reading is not None:
+                    # The rows it has, and the one it failed on: the others were never played.
+                    played = rows[: len(reading) + 1]
+            seconds = time.perf_counter() - begun
+            good = self._keep(collected, rows, reading, complete=fault is None)
+        finally:
+            self.count += PassCount(
+                passes=len(played),
+                retries=int(np.count_nonzero(collected.presented[played])),
+                invalid=len(played) - good,
+                clipped_response=int(np.count_nonzero(collected.flags[played] & Flag.CLIPPED)),
+                seconds=time.perf_counter() - begun if good == 0 else seconds,
+            )
+            collected.presented[played] += 1
+            collected.failures[played] += ~collected.done[played]
+        return fault
 
     def play_order(self, passes: Passes) -> NDArray[np.int64]:
         """Return the order in which rows are played: a seeded permutation of their positions."""
@@ -198,6 +230,9 @@ class Port:
         good = valid.flatten(1).all(dim=1).cpu().numpy()
         if reading.valid is not None:
             good &= np.asarray(reading.valid, dtype=np.bool_)
+        if reading.flags is not None:
+            # A response that was triggered or captured at the wrong time may belong to another drive.
+            good &= (np.asarray(reading.flags) & Flag.MISTIMED) == 0
         kept = rows[good]
         if collected.response is None:
             shape = (len(collected.done), *self.spec.response.shape)
@@ -240,7 +275,7 @@ class Port:
 
     def _give_up(self, collected: _Collected, fault: Exception | None) -> None:
         missing = int(np.count_nonzero(~collected.done))
-        collected.flags[collected.attempts > 1] |= np.uint8(Flag.RETRIED)
+        collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
         why = f"the last fault was: {fault}" if fault else "they came back invalid or not finite (NaN or infinite)"
         partial = None if collected.response is None else collected.reading()
         message = (

@@ -48,7 +48,7 @@ class StepRecord:
 
     Args:
         step: Number of the step since the run began, from 0.
-        attempt: 0, and one more each time the step is done again after a fault.
+        attempt: 0; above it for a step that is done again.
         epoch: Epoch it belongs to, from 0.
         time: POSIX time at its end, in s.
         metrics: For each metric that the rule declared, one value per layer.

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from .callbacks import Callback
 from .data import Splits, Subset
-from .errors import DriveError, FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
+from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
 from .learning import SERVED, learn_minibatch
 from .network import Network
-from .passes import Purpose
+from .passes import MOST_EPOCHS, Purpose
 from .records import EpochRecord, Recorder, ResponseStatistics, RunResult, Status, StepRecord, Tensors
 from .rules.base import Batch, Learner, LocalRule, Placement
 from .seeding import derive_seed, stream
 from .standardisation import fit_standardisation
 from .weights import live_tensors, load_tensors, sha256
+
+# Events of one text, and of all, that faults may fill a session with.
+_SAME_FAULT, _FAULTS = 3, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +55,11 @@ class TrainingOptions:
     budget_passes: int | None = None
     budget_minutes: float | None = None
     standardise_rows: int = 1024
-    evaluation_batch: int = 1024
+    evaluation_batch: int = 2000
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float | None, float]] = {
-            "epochs": (self.epochs, math.inf),
+            "epochs": (self.epochs, MOST_EPOCHS),
             "batch_size": (None if self.batch_size == "all" else self.batch_size, math.inf),
             "validate_every": (self.validate_every, math.inf),
             "patience": (self.patience, math.inf),
@@ -134,6 +137,9 @@ class Trainer:
         self.steps_done = self.epochs_done = 0
         self.ready = False
         self.stop_reason = ""
+        for port in network.ports:
+            port.interrupted, port.on_fault = self._interrupted, self._note_fault
+        self._faults: dict[str, int] = {}
         self.statistics: list[ResponseStatistics] = []
         self.passes: dict[str, int] = {purpose.name.lower(): 0 for purpose in Purpose}
         self._order = np.empty(0, np.int64)
@@ -209,8 +215,8 @@ class Trainer:
             The record of the step.
 
         Raises:
-            FaultError: A measurement failed for good.
-            Stopped: Ctrl-C or SIGTERM, before anything of the step was measured.
+            FaultError: A measurement failed for good, or training diverged.
+            Stopped: Ctrl-C or SIGTERM.
         """
         self._interrupted()
         self.prepare()
@@ -225,6 +231,12 @@ class Trainer:
             count = self.network.count - before
             self.passes["train"] += count.passes
         self._passes_per_sample = count.passes / len(rows)
+        wrong = [name for name, values in metrics.items() if not all(map(math.isfinite, values))]
+        if wrong:
+            raise FaultError(
+                f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
+                "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
+            )
         record = StepRecord(
             step=self.steps_done,
             epoch=self.epochs_done,
@@ -263,7 +275,7 @@ class Trainer:
         except Stopped as stopped:
             self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
-        except (DriveError, ResponseError) as error:
+        except InputError as error:
             if self.steps_done == 0:
                 raise
             self._abort("fault", str(error))
@@ -299,13 +311,20 @@ class Trainer:
         finally:
             self.passes[purpose.name.lower()] += self.network.count.passes - before
 
+    def _note_fault(self, text: str) -> None:
+        """Keep what a fault was, though a retry may mend it; the same text at most a few times."""
+        self._faults[text] = self._faults.get(text, 0) + 1
+        if self.recorder and self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
+            self.recorder.event("warning", text)
+
     def _end_epoch(self) -> None:
         validate = self._validates()
         accuracy, layers = math.nan, (math.nan,) * len(self.network)
+        # The epoch is over, whatever becomes of its validation: going on after a fault there starts the next one.
+        self.epochs_done += 1
         if validate:
             result = self.evaluate("validation")
             accuracy, layers = result.accuracy, result.layer_accuracy
-        self.epochs_done += 1
         self._keep_best(accuracy)
         record = EpochRecord(
             epoch=self.epochs_done - 1,

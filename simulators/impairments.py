@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from physnet.contracts import Array, DriveSpec, Flag, Passes, PhysicalSystem, Reading, Stateful, SystemSpec
-from physnet.errors import SessionError, SpecError
+from physnet.errors import MeasurementError, SessionError, SpecError
 from physnet.seeding import stream
 from physnet.testing.drives import random_drives, representable_range, round_inward
 
@@ -176,7 +176,17 @@ class Impaired(PhysicalSystem, Stateful):
 
     def measure(self, drive: Any, passes: Passes) -> Reading:
         """Play `drive` through the impairments; see `PhysicalSystem.measure`."""
-        reading = self.system.measure(drive if self._dac is None else self._dac.convert(drive), passes)
+        try:
+            reading = self.system.measure(drive if self._dac is None else self._dac.convert(drive), passes)
+        except MeasurementError as error:
+            if error.reading is not None:
+                # What was measured before the fault went through the same electronics.
+                error.reading = self._impair(error.reading, passes)
+            raise
+        return self._impair(reading, passes)
+
+    def _impair(self, reading: Reading, passes: Passes) -> Reading:
+        """Do to a reading what comes after the system; `passes` are those of its rows, and perhaps of more."""
         start_N = self._clock.advance(len(reading))
         value_NX = _to_parts(reading.response)
         self._drift(value_NX, start_N)

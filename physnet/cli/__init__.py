@@ -1,6 +1,6 @@
 """The command line: `physnet train`, `show`, `controls`, `characterise`, `check`, `evaluate`, `predict`, `list`.
 
-Exit codes: 0 done; 1 internal error; 2 bad input, before anything was touched; 3 stopped by a fault, session sound; 130
+Exit codes: 0 done; 1 internal error; 2 bad input, before any training; 3 stopped by a fault, session sound; 130
 Ctrl-C; 143 SIGTERM.
 """
 

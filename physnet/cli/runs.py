@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..assembly import Frame, build_network, build_rule, load_dataset, load_samples
+from ..assembly import Frame, build_network, build_rule, check_data, load_dataset, load_samples
 from ..controls.report import report
 from ..data import load_features
 from ..errors import DataError, InputError, SessionError
 from ..evaluation import classify, evaluate
 from ..experiment import Experiment
+from ..interrupts import StopRequest
 from ..network import Network
 from ..passes import Purpose
 from ..rules.base import Learner, LocalRule
@@ -116,6 +117,7 @@ class _Trained:
     rule: LocalRule
     learners: tuple[Learner, ...]
     columns: tuple[str, ...]
+    checksum: str
     source: str
     sha256: str
 
@@ -135,7 +137,10 @@ def _trained(run: Run, device: str) -> Iterator[_Trained]:
         for number, layer in enumerate(network)
     )
     load_tensors(live_tensors(network, learners), weights.tensors)
-    with network:
+    stop = StopRequest()
+    for port in network.ports:
+        port.interrupted = stop.check
+    with stop, network:
         yield _Trained(
             experiment=experiment,
             frame=frame,
@@ -143,6 +148,7 @@ def _trained(run: Run, device: str) -> Iterator[_Trained]:
             rule=rule,
             learners=learners,
             columns=tuple(run.data.get("columns", ())),
+            checksum=str(run.data.get("checksum", "")),
             source=weights.source,
             sha256=weights.sha256,
         )
@@ -151,7 +157,9 @@ def _trained(run: Run, device: str) -> Iterator[_Trained]:
 def _labelled(trained: _Trained, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return scaled features and class numbers of a split or a file."""
     if name in ("train", "validation", "test"):
-        part = getattr(load_samples(trained.experiment).splits, name)
+        samples = load_samples(trained.experiment)
+        check_data(samples.dataset, trained.checksum)
+        part = getattr(samples.splits, name)
         if not len(part):
             raise DataError(f"split '{name}' of this run must hold samples, and it is empty. Evaluate another.")
         return part.x, part.y

@@ -15,11 +15,11 @@ import torch
 from ..assembly import build_network, build_rule, load_samples, plan_of, training_options
 from ..baselines import raw_logistic_regression
 from ..controls import Study, plan
-from ..errors import FaultError, InputError, Stopped
+from ..errors import FaultError, InputError, SessionError, Stopped
 from ..experiment import Experiment, load_experiment
 from ..interrupts import StopRequest
 from ..progress import ProgressBar
-from ..records import RunResult
+from ..records import RunPlan, RunResult
 from ..session import Session, new_run_folder, open_run
 from ..trainer import Trainer
 from .characterise import characterise_network
@@ -61,7 +61,7 @@ def train(arguments: argparse.Namespace) -> int:
         interrupted=stop.check,
     )
     # The folder first: a bench is not switched on for a run that can't be recorded.
-    with stop, Session.create(_folder(experiment), plan_of(experiment, samples, trainer)) as session:
+    with stop, _session(experiment, plan_of(experiment, samples, trainer)) as session:
         trainer.recorder = session
         try:
             with network:
@@ -70,7 +70,8 @@ def train(arguments: argparse.Namespace) -> int:
                 result = trainer.run(baselines=baselines)
         except InputError:
             # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
-            if trainer.steps_done == 0:
+            # What a characterisation measured is kept.
+            if trainer.steps_done == 0 and not trainer.passes["calibrate"]:
                 session.close()
                 shutil.rmtree(session.folder, ignore_errors=True)
             raise
@@ -130,11 +131,19 @@ def _report(result: RunResult, folder: Path, kinds: str) -> str:
     return "\n".join(lines)
 
 
-def _folder(experiment: Experiment) -> Path:
+def _session(experiment: Experiment, plan: RunPlan) -> Session:
     parent = Path(experiment.output.folder)
     if experiment.output.name:
-        return parent / experiment.output.name
-    return new_run_folder(parent, Path(experiment.source).stem or "run")
+        return Session.create(parent / experiment.output.name, plan)
+    for _ in range(100):
+        folder = new_run_folder(parent, Path(experiment.source).stem or "run")
+        try:
+            return Session.create(folder, plan)
+        except SessionError:
+            # Another run that began in the same second may have taken the name in between.
+            if not folder.exists():
+                raise
+    raise SessionError(f"a new folder can't be made in {parent}: every name is taken at once. Set output.name.")
 
 
 def overrides_of(arguments: argparse.Namespace) -> list[str]:

@@ -61,13 +61,14 @@ class ControlsFile:
 
     Args:
         folder: The run's folder.
+        owner: Hash of the run's weights, which tells it from every other run; empty for any.
 
     Raises:
-        SessionError: The file is there and can't be read, or belongs to another configuration.
+        SessionError: The file is there and can't be read, or belongs to another run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+    def __init__(self, folder: Path, *, owner: str = "") -> None:
+        self.path, self.owner = folder / FILE, owner
         self.trainings: dict[tuple[str, int], Training] = {}
         self.reload()
 
@@ -93,6 +94,11 @@ class ControlsFile:
                 raise SessionError(
                     f"{self.path} must have schema {_SCHEMA}, got {table['schema']!r}. Update physnet, or move it away."
                 )
+            if self.owner and table.get("run") != self.owner:
+                raise SessionError(
+                    f"{self.path} belongs to another run than the one in its folder. Move it away to have all controls "
+                    "run again."
+                )
             for row in table["trainings"]:
                 training = Training(**{**row, "assumed": tuple(row["assumed"])})
                 self.trainings[training.control, training.seed] = training
@@ -111,7 +117,7 @@ class ControlsFile:
         self.reload()
         self.trainings[training.control, training.seed] = training
         rows = [dataclasses.asdict(self.trainings[key]) for key in sorted(self.trainings)]
-        data = json.dumps({"schema": _SCHEMA, "trainings": rows}, indent=1).encode()
+        data = json.dumps({"schema": _SCHEMA, "run": self.owner, "trainings": rows}, indent=1).encode()
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             write_whole(part, data)

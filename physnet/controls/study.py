@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..assembly import load_samples
+from ..assembly import check_data, load_samples
 from ..errors import InputError, SessionError
 from ..experiment import Experiment
 from ..session import Run
@@ -63,7 +63,8 @@ class Study:
         self.settings = self.experiment.controls
         self.repeats = self.settings.repeats if repeats is None else repeats
         self.seeds = tuple(range(self.experiment.seed, self.experiment.seed + self.repeats))
-        self.file = ControlsFile(run.folder)
+        self.file = ControlsFile(run.folder, owner=self.result.weights_sha256)
+        self.checksum = str(run.data.get("checksum", ""))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,6 +109,7 @@ class Study:
                 continue
             experiment = self.experiment.model_copy(update={"seed": seed})
             samples = load_samples(experiment)
+            check_data(samples.dataset, self.checksum)
             for name in left:
                 if (name, seed) == (NETWORK, self.experiment.seed):
                     training = Training(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ExperimentError
+from ..passes import MOST_EPOCHS
 from .problems import problems_of
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -149,7 +150,7 @@ class TrainingSection(Section):
         retries: Times that an invalid row is presented again.
     """
 
-    epochs: Count
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
     batch_size: Count | Literal["all"]
     validate_every: Count = 1
     patience: Count | None = None

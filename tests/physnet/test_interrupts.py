@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+import physnet
+from physnet.encoders import Absolute
 from physnet.errors import Stopped
-from physnet.interrupts import StopRequest
+from physnet.interrupts import StopRequest, deferred_signals
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -72,3 +74,48 @@ def test_off_the_main_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert outcome == [None]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_safe_state_sequence_is_finished_whatever_signals_come(number: signal.Signals) -> None:
+    log = []
+    with StopRequest() as request:
+        signal.raise_signal(number)
+        with pytest.raises(Stopped), deferred_signals():
+            log.append("begin")
+            signal.raise_signal(number)
+            log.append("safe")
+        with pytest.raises(Stopped):
+            request.check()
+    assert log == ["begin", "safe"]
+
+
+def test_leaving_a_network_is_not_interrupted() -> None:
+    log: list[str] = []
+
+    class Ramp(type(physnet.system(abs, drives=4, responses=4))):  # type: ignore[misc]
+        def __exit__(self, *_: object) -> None:
+            log.append("ramp down")
+            signal.raise_signal(signal.SIGINT)
+            log.append("off")
+
+    plain = physnet.system(abs, drives=4, responses=4)
+    layer = physnet.PhysicalLayer(
+        port=physnet.Port(Ramp(abs, plain.spec)), inputs=4, width=2, encoder=Absolute(), seed=0
+    )
+    with pytest.raises(KeyboardInterrupt), physnet.Network([layer], features=4):
+        pass
+    assert log == ["ramp down", "off"]
+
+
+def test_deferring_off_the_main_thread_does_nothing() -> None:
+    done = []
+
+    def work() -> None:
+        with deferred_signals():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]

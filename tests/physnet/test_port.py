@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
+import signal
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physnet.contracts import DriveSpec, Flag, Passes, Reading, ResponseSpec, SystemSpec
-from physnet.errors import DriveError, MeasurementError, ResponseError
+from physnet.contracts import Cost, DriveSpec, Flag, Kind, Passes, Reading, ResponseSpec, SystemSpec
+from physnet.errors import DriveError, MeasurementError, ResponseError, Stopped
 from physnet.port import Port
 
 Answer = Callable[[int, Any], Reading]
@@ -214,9 +217,10 @@ def test_a_batch_that_breaks_keeps_what_was_measured_and_presents_only_the_rest_
     assert bench.played[10:] == bench.played[4:10]
     # A row measured again keeps its number: it keys the noise.
     assert bench.passes[1].tolist() == bench.passes[0][4:].tolist()
-    assert (port.count.passes, port.count.retries, port.count.invalid) == (16, 6, 6)
+    # Four rows came back and a fifth failed; the five after it were never played.
+    assert (port.count.passes, port.count.retries, port.count.invalid) == (11, 1, 1)
     assert reading.flags is not None
-    assert set(np.flatnonzero(reading.flags & Flag.RETRIED)) == set(bench.played[10:])
+    assert np.flatnonzero(reading.flags & Flag.RETRIED).tolist() == [bench.played[4]]
     assert reading.valid is not None
     assert reading.valid.all()
 
@@ -545,3 +549,72 @@ def test_entering_a_port_opens_its_system_and_leaving_it_closes_it_on_an_error_t
         assert (bench.opened, bench.closed) == (1, 0)
         raise RuntimeError
     assert (bench.opened, bench.closed) == (1, 1)
+
+
+def test_a_lost_exchange_in_every_hundred_rows_does_not_use_up_the_retries_of_the_others() -> None:
+    played = itertools.count(1)
+
+    def answer(call: int, drive: Any) -> Reading:
+        for row in range(len(drive)):
+            if next(played) % 100 == 0:
+                raise MeasurementError("lost", reading=Reading(response=drive[:row]))
+        return Reading(response=drive)
+
+    port = Port(Bench(answer), retries=3)
+    reading = port.measure(numbered(1000), np.arange(1000))
+    assert torch.equal(torch.as_tensor(reading.response), numbered(1000))
+    # 1000 rows, and one more for each that was lost: each hundredth row played
+    assert port.count.passes == 1010
+    assert port.count.retries == port.count.invalid == 10
+
+
+def test_a_mistimed_row_is_measured_again_and_never_kept() -> None:
+    def answer(call: int, drive: Any) -> Reading:
+        late = np.full(len(drive), int(Flag.MISTIMED if call == 0 else Flag.UNSETTLED), np.uint8)
+        return Reading(response=drive * (0 if call == 0 else 1), flags=late)
+
+    port = Port(Bench(answer))
+    reading = port.measure(numbered(5), np.arange(5))
+    assert torch.equal(torch.as_tensor(reading.response), numbered(5))
+    assert reading.flags is not None
+    assert set(reading.flags.tolist()) == {int(Flag.UNSETTLED | Flag.RETRIED)}
+    assert (port.count.passes, port.count.invalid) == (10, 5)
+
+
+def test_rows_are_counted_even_when_what_came_back_is_refused() -> None:
+    port = Port(Bench(lambda call, drive: Reading(response=drive[:, :1])))
+    with pytest.raises(ResponseError):
+        port.measure(numbered(10), np.arange(10))
+    assert (port.count.passes, port.count.invalid) == (10, 10)
+
+
+def test_a_stop_is_obeyed_between_two_chunks_and_every_fault_is_told() -> None:
+    def answer(call: int, drive: Any) -> Reading:
+        if call == 1:
+            raise OSError("TRIGGER LOST ON CH2")
+        return Reading(response=drive)
+
+    bench = Bench(answer)
+    port = Port(bench, chunk=2)
+    told: list[str] = []
+    port.on_fault = told.append
+
+    def interrupted() -> None:
+        if len(bench.drives) == 3:
+            raise Stopped(signal.SIGTERM)
+
+    port.interrupted = interrupted
+    with pytest.raises(Stopped):
+        port.measure(numbered(10), np.arange(10))
+    assert len(bench.drives) == 3
+    assert len(told) == 1
+    assert "TRIGGER LOST ON CH2" in told[0]
+
+
+def test_a_chunk_on_a_bench_takes_no_longer_than_a_person_waits() -> None:
+    kinds: tuple[tuple[Kind, int], ...] = (("measured", 10), ("simulated", 100))
+    for kind, longest in kinds:
+        bench = Bench(cost=Cost(per_pass=0.05))
+        bench._spec = dataclasses.replace(bench.spec, kind=kind)
+        Port(bench).measure(numbered(100), np.arange(100))
+        assert max(len(drive) for drive in bench.drives) == longest

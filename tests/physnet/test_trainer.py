@@ -503,7 +503,8 @@ def test_a_signal_during_an_evaluation_ends_it_between_two_batches() -> None:
     subject = bench(options=options, interrupted=interrupted)
     with pytest.raises(Stopped):
         subject.run()
-    assert subject.notes.result.passes["validate"] == 20
+    # 10 samples of the first layer: the second layer's chunk is not begun.
+    assert subject.notes.result.passes["validate"] == 10
     assert subject.notes.result.physical_passes == len(subject.passes)
 
 
@@ -813,3 +814,40 @@ def test_samples_are_classified_in_batches_of_any_size_alike() -> None:
         with subject.trainer.network:
             answers.append(subject.trainer.evaluate("test").predicted)
     np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_a_run_that_diverges_is_a_fault_and_says_so() -> None:
+    subject = bench(MonoForward(learning_rate=1e38), options=TrainingOptions(epochs=3), layers=1)
+    with pytest.raises(FaultError, match=r"diverged.*learning rate"):
+        subject.run()
+    assert subject.notes.result.status == "fault"
+
+
+def test_more_epochs_than_pass_numbers_can_tell_apart_are_refused() -> None:
+    with pytest.raises(InputError, match="16384"):
+        TrainingOptions(epochs=16_385)
+
+
+def test_a_fault_in_a_validation_does_not_make_the_epoch_happen_twice() -> None:
+    subject: Bench
+    fail = True
+
+    def interrupted() -> None:
+        if fail and any(number >> 59 == Purpose.VALIDATE for number in subject.passes):
+            raise Stopped(signal.SIGINT)
+
+    subject = bench(options=TrainingOptions(epochs=2, evaluation_batch=10), interrupted=interrupted)
+    with pytest.raises(Stopped):
+        while True:
+            subject.trainer.step()
+    fail = False
+    while subject.trainer.epochs_done < 2:
+        subject.trainer.step()
+    trained = [number for number in subject.passes if number >> 59 == Purpose.TRAIN]
+    assert len(trained) == len(set(trained))
+
+
+def test_what_a_retry_mended_is_in_the_record() -> None:
+    subject = bench()
+    subject.trainer.network.ports[0].on_fault("bench: TRIGGER LOST (3 rows are presented again)")
+    assert ("warning", "bench: TRIGGER LOST (3 rows are presented again)") in subject.notes.events

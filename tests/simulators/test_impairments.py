@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from physnet.contracts import Cost, DriveSpec, Flag, Passes, PhysicalSystem, Reading, ResponseSpec, SystemSpec
-from physnet.errors import SessionError, SpecError
+from physnet.errors import MeasurementError, SessionError, SpecError
 from physnet.simulators.drift import Drift
 from physnet.simulators.impairments import Impaired
 from physnet.simulators.scattering import ScatteringMedium
@@ -285,3 +285,20 @@ def test_it_opens_and_closes_the_system_within() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], way_out: str) -> None:
     with pytest.raises(SpecError, match=way_out):
         Impaired(Wire(), **options)
+
+
+def test_a_partial_reading_is_impaired_like_a_whole_one() -> None:
+    inner = ScatteringMedium(drives=6, responses=8, seed=1)
+
+    class Breaks(ScatteringMedium):
+        def measure(self, drive: torch.Tensor, passes: Passes) -> Reading:
+            whole = super().measure(drive, passes)
+            raise MeasurementError("lost", reading=dataclasses.replace(whole, response=whole.response[:3]))
+
+    drive = random_drives(inner.spec, rows=5, seed=0)
+    passes = np.arange(5, dtype=np.int64)
+    whole = Impaired(inner, seed=2, noise=0.5).measure(drive, passes)
+    with pytest.raises(MeasurementError) as broken:
+        Impaired(Breaks(drives=6, responses=8, seed=1), seed=2, noise=0.5).measure(drive, passes)
+    assert broken.value.reading is not None
+    assert torch.equal(torch.as_tensor(broken.value.reading.response), torch.as_tensor(whole.response)[:3])

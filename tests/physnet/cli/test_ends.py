@@ -24,7 +24,7 @@ Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
 
 BENCH = Path(__file__).with_name("bench.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and tmpfs")
-LONG = ("--set", "training.epochs=1000000")
+LONG = ("--set", "training.epochs=16384")
 
 
 def visible(runs: Path) -> list[Path]:
