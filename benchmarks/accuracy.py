@@ -1,4 +1,4 @@
-"""Accuracy on digits and MNIST through two simulated scattering media, with seeds, spread and physical passes.
+"""Accuracy on digits and MNIST through two simulated media, with seeds, spread and physical passes.
 
 Every setting is a shipped experiment with the overrides below. Digits: weights from the epoch with the best validation
 accuracy. MNIST: no validation split, the weights after the last epoch. Either way the test split is measured once, and
@@ -32,8 +32,10 @@ PHYLL = (
     "training.batch_size=500",
     "network.label_amplitude=3.0",
 )
-MNIST, DIGITS = "mnist-scattering", "digits-scattering"
+MNIST, DIGITS, ACOUSTIC = "mnist-scattering", "digits-scattering", "digits-acoustic"
 SETTINGS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "digits, acoustic, phyll, skip": (ACOUSTIC, (), 5),
+    "digits, acoustic, phyll, no skip": (ACOUSTIC, ("layers.*.skip=false",), 5),
     "digits, phyll, skip": (DIGITS, (), 5),
     "digits, phyll, no skip": (DIGITS, ("layers.*.skip=false",), 5),
     "MNIST 10 000, phyll": (MNIST, ("data.train_limit=10000", "training.epochs=15", *PHYLL), 3),

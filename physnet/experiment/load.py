@@ -22,7 +22,7 @@ from .overrides import BadOverride, apply
 from .problems import Problem, dotted
 from .schema import Experiment
 
-DEFAULT = "digits-scattering"
+DEFAULT = "digits-acoustic"
 """The shipped experiment that runs when none is named."""
 
 _LARGEST_FILE = 1 << 20  # bytes; beyond it, it is some other kind of file

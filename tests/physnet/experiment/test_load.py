@@ -432,11 +432,11 @@ def test_a_folder_and_a_missing_file_are_told(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_shipped_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "digits-scattering.toml").write_text(GOOD)
-    monkeypatch.setattr(load_module, "_shipped", lambda: {"digits-scattering": tmp_path / "digits-scattering.toml"})
-    for source in (None, "digits-scattering"):
+    (tmp_path / "digits-acoustic.toml").write_text(GOOD)
+    monkeypatch.setattr(load_module, "_shipped", lambda: {"digits-acoustic": tmp_path / "digits-acoustic.toml"})
+    for source in (None, "digits-acoustic"):
         experiment = load_experiment(source, entries=_entries, encoders=ENCODERS)
-        assert (experiment.source, experiment.base) == ("digits-scattering.toml", Path.cwd())
+        assert (experiment.source, experiment.base) == ("digits-acoustic.toml", Path.cwd())
 
 
 @pytest.mark.parametrize("name", load_module.shipped())
