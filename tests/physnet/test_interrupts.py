@@ -103,8 +103,13 @@ def test_leaving_a_network_is_not_interrupted() -> None:
     layer = physnet.PhysicalLayer(
         port=physnet.Port(Ramp(abs, plain.spec)), inputs=4, width=2, encoder=Absolute(), seed=0
     )
-    with pytest.raises(KeyboardInterrupt), physnet.Network([layer], features=4):
-        pass
+    # Started in the background, a process inherits that SIGINT is ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), physnet.Network([layer], features=4):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert log == ["ramp down", "off"]
 
 
