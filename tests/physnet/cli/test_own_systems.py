@@ -198,3 +198,45 @@ training = { epochs = 20, batch_size = 10 }
     hits = sum(word == ("high" if n >= 50 else "low") for n, word in enumerate(predicted))
     # Two classes told apart by one number: all but the rows beside the limit. Chance is 50 with a deviation of 5.
     assert hits >= 90
+
+
+def test_data_that_changed_since_the_run_are_refused(call: Call, tmp_path: Path, runs: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"{n / 100},{'high' if n >= 50 else 'low'}" for n in range(100)]
+    table.write_text("\n".join(["a,label", *rows]), encoding="utf-8")
+    experiment = tmp_path / "mine.toml"
+    experiment.write_text(
+        """\
+data = { name = "table", path = "mine.csv", label = "label" }
+systems.medium = { type = "scattering", responses = 8 }
+layers = [{ system = "medium", width = 4 }]
+rule.name = "mono_forward"
+training = { epochs = 1, batch_size = 20 }
+controls = { repeats = 2, which = ["raw_logistic_regression"] }
+""",
+        encoding="utf-8",
+    )
+    assert call("train", experiment, "--output", runs).returncode == 0
+    table.write_text("\n".join(["a,label", *reversed(rows)]), encoding="utf-8")
+    for command in ("evaluate", "controls"):
+        answer = call(command, runs)
+        assert answer.returncode == 2
+        assert "must be what the run was made with" in " ".join(answer.stderr.split())
+
+
+def test_controls_of_another_run_are_refused(call: Call, own: Callable[[str], Path], runs: Path) -> None:
+    words = (
+        "train",
+        own("plain"),
+        "--set",
+        "controls.repeats=1",
+        "--set",
+        "controls.which=['raw_logistic_regression']",
+    )
+    assert call(*words, "--controls", "--output", runs / "a").returncode == 0
+    assert call(*words, "--seed", 5, "--output", runs / "b").returncode == 0
+    (first,), (second,) = (list((runs / name).iterdir()) for name in ("a", "b"))
+    (second / "controls.json").write_bytes((first / "controls.json").read_bytes())
+    answer = call("controls", second)
+    assert answer.returncode == 2
+    assert "belongs to another run" in " ".join(answer.stderr.split())
