@@ -21,10 +21,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-if "torch" not in sys.modules:
-    # Waiting threads must sleep, not spin: on a machine that does anything else beside (and an instrument PC does),
-    # spinning threads of GNU OpenMP make small steps a hundred times slower. See docs/decisions/0006.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    # Waiting threads must spin briefly, then sleep: on a machine that does anything else beside (and an instrument PC
+    # does), threads of GNU OpenMP that go on spinning make small steps a hundred times slower. See docs/decisions/0006.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from .callbacks import Callback
