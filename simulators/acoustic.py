@@ -23,13 +23,8 @@ from .acoustic_cavity import PHASES, furnish
 from .acoustic_codec import AudioCodec, Codec, EnergyReceiver, LockIn, Receiver, ToneCodec, generator
 from .acoustic_grid import Grid, Side
 from .acoustic_media import Scheme, stable_time_step
-from .acoustic_numba import NumbaSolver, is_available
-from .acoustic_solver import FieldSolver, FieldState, a_priori_limit
-from .acoustic_torch import TorchSolver
-from .acoustic_transfer import Transfer, make_transfer
-
-_ROWS = 64  # of a call of the field solver
-_SAMPLES = 16_000_000  # of microphone signals held at once, at most: 64 MB
+from .acoustic_numba import is_available
+from .acoustic_routes import FieldRoute, TransferRoute
 
 
 class AcousticCavity(PhysicalSystem, Stateful):
@@ -184,7 +179,6 @@ class AcousticCavity(PhysicalSystem, Stateful):
             phenomenological_speed=phenomenological_speed, sources=sources, microphones=microphones,
         )  # fmt: skip
         self._linear = room.medium.elements is None
-        self._memory = memory
         if route == "transfer" and (memory or not self._linear):
             raise SpecError(
                 f"route of {name} must be 'field' or 'auto' for a cavity with memory or nonlinear elements, got "
@@ -197,7 +191,7 @@ class AcousticCavity(PhysicalSystem, Stateful):
                 f"backend of {name} must be 'torch' or 'auto' on {device} and where numba is not installed, got "
                 "'numba'. pip install 'physnet[fast]' brings it, for the CPU."
             )
-        self._numba = backend == "numba" or (backend == "auto" and is_available() and on_cpu)
+        numba = backend == "numba" or (backend == "auto" and is_available() and on_cpu)
 
         longest = courant * stable_time_step(grid, room.medium)
         needed = math.ceil(drives / (sources * len(tones)))
@@ -228,16 +222,15 @@ class AcousticCavity(PhysicalSystem, Stateful):
             )  # fmt: skip
         timing: dict[str, Any] = {"window": round(listened / time_step), "steps": self._codec.steps}
         timing["time_step"] = time_step
-        self._receiver: Receiver
+        receiver: Receiver
         if response == "lock_in":
-            self._receiver = LockIn(microphones=microphones, tones=tones, **timing)
+            receiver = LockIn(microphones=microphones, tones=tones, **timing)
         else:
-            self._receiver = EnergyReceiver(microphones=microphones, slices=slices, **timing)
-        self._room, self._strength, self._device = room, strength, torch.device(device)
-        self._height = 1 if memory else int(np.clip(_SAMPLES // (microphones * self._codec.steps), 1, _ROWS))
-        self._solver: FieldSolver | None = None
-        self._transfer: Transfer | None = None
-        self._state: FieldState | None = None
+            receiver = EnergyReceiver(microphones=microphones, slices=slices, **timing)
+        parts: dict[str, Any] = {"scheme": self._scheme, "codec": self._codec, "receiver": receiver, "room": room}
+        self._device = torch.device(device)
+        self._field = FieldRoute(**parts, strength=strength, memory=memory, numba=numba, device=self._device)
+        self._transfer = TransferRoute(**parts, strength=strength)
 
         low = -1.0 if signed or drive == "audio" else 0.0
         nonlinearity: set[Literal["medium", "detector", "digital"]] = set()
@@ -255,9 +248,7 @@ class AcousticCavity(PhysicalSystem, Stateful):
                 domain="real" if low < 0 else "non_negative",
                 axes=("sample" if drive == "audio" else "drive",),
             ),
-            response=ResponseSpec(
-                shape=(responses,), unit=self._receiver.unit, dtype=self._receiver.dtype, axes=("response",)
-            ),
+            response=ResponseSpec(shape=(responses,), unit=receiver.unit, dtype=receiver.dtype, axes=("response",)),
             nonlinearity=frozenset(nonlinearity),
             repeatable=not memory,
             reproducible=not memory,
@@ -306,7 +297,8 @@ class AcousticCavity(PhysicalSystem, Stateful):
         """
         started = time.time()
         parts: list[torch.Tensor] = []
-        respond, height = (self._by_steps, self._height) if self._by_field else (self._at_once, self._matrix().height)
+        route = self._field if self._by_field else self._transfer
+        height = route.height
         with torch.no_grad():
             drive = drive.detach().to(torch.float32).contiguous()
             for first in range(0, len(drive), height):
@@ -315,7 +307,7 @@ class AcousticCavity(PhysicalSystem, Stateful):
                 if rows < height:
                     tile = torch.nn.functional.pad(tile, (0, 0, 0, height - rows))
                 try:
-                    parts.append(respond(tile, rows)[:rows])
+                    parts.append(route.respond(tile.cpu(), rows)[:rows])
                 except MeasurementError as error:
                     reading = Reading(response=torch.cat(parts), started=started) if parts else None
                     raise MeasurementError(f"{self._spec.name}, from row {first}: {error}", reading=reading) from error
@@ -328,22 +320,19 @@ class AcousticCavity(PhysicalSystem, Stateful):
             Pressure in Pa, shape `(n, microphones, steps)`. Memory is neither used nor changed.
         """
         with torch.no_grad():
-            source_NST = self._strength * self._codec.waveforms(drive.detach().to(torch.float32).cpu())
-            trace_NMT, _ = self._field().propagate(source_NST.numpy())
-        return torch.from_numpy(trace_NMT)
+            return self._field.signals(drive.detach().to(torch.float32).cpu())
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the field that the next row begins in."""
-        return self._sound().arrays() if self._memory else {}
+        return self._field.state()
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `state` returned."""
-        if self._memory:
-            self._state = FieldState.from_arrays(state, self._sound())
+        self._field.restore(state)
 
     def reset(self) -> None:
         """Silence."""
-        self._state = None
+        self._field.reset()
 
     def __enter__(self) -> Self:
         return self
@@ -352,49 +341,3 @@ class AcousticCavity(PhysicalSystem, Stateful):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Nothing to make safe."""
-
-    def _sound(self) -> FieldState:
-        return FieldState.rest(self._scheme, 1, np.float32) if self._state is None else self._state
-
-    def _at_once(self, tile: torch.Tensor, rows: int) -> torch.Tensor:
-        return self._matrix().respond(tile.cpu())
-
-    def _by_steps(self, tile: torch.Tensor, rows: int) -> torch.Tensor:
-        source_NST = (self._strength * self._codec.waveforms(tile.cpu()))[:rows].numpy()
-        begin = self._sound() if self._memory else None
-        trace_NMT, end = self._field().propagate(source_NST, begin, keep=self._memory)
-        if self._memory:
-            self._state = end
-        trace = torch.from_numpy(trace_NMT)
-        if rows < len(tile):
-            trace = torch.nn.functional.pad(trace, (0, 0, 0, 0, 0, len(tile) - rows))
-        return self._receiver.detect(trace)
-
-    def _field(self) -> FieldSolver:
-        if self._solver is None:
-            limit = a_priori_limit(
-                self._scheme,
-                sources=self._codec.sources,
-                steps=self._codec.steps,
-                strength=self._strength * self._codec.peak(),
-            )
-            if self._memory:  # the sound of earlier rows adds to it: leave room for a thousand
-                limit *= 1e3
-            places = {"sources": self._room.sources, "microphones": self._room.microphones, "limit": limit}
-            if self._numba:
-                self._solver = NumbaSolver(self._scheme, lanes=1 if self._memory else None, **places)
-            else:
-                self._solver = TorchSolver(self._scheme, device=self._device, **places)
-        return self._solver
-
-    def _matrix(self) -> Transfer:
-        if self._transfer is None:
-            self._transfer = make_transfer(
-                self._scheme,
-                self._codec,
-                self._receiver,
-                sources=self._room.sources,
-                microphones=self._room.microphones,
-                strength=self._strength,
-            )
-        return self._transfer

@@ -1,6 +1,6 @@
 """What a bench adds to the physics: converters, noise, drift. They wrap any system.
 
-Axis letters: N rows; D drive channels; C response channels; X real parts of response channels, (real, imaginary)
+Axis letters: N rows; C response channels; X real parts of response channels, (real, imaginary)
 pairs for a complex response.
 """
 
@@ -17,14 +17,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from physnet.contracts import Array, DriveSpec, Flag, Passes, PhysicalSystem, Reading, Stateful, SystemSpec
+from physnet.allowed_drives import random_drives, round_inward
+from physnet.contracts import Flag, Passes, PhysicalSystem, Reading, Stateful, SystemSpec
 from physnet.errors import MeasurementError, SessionError, SpecError
 from physnet.seeding import stream
-from physnet.testing.drives import random_drives, representable_range, round_inward
 
 from .clock import VirtualClock
+from .converter import Dac
 from .drift import Drift
 from .keyed import keyed_normal
+from .real_parts import from_parts, row_sum, to_parts, torch_copy
 
 _NOISE = 16  # stream of keyed_normal; plus one for each impaired system within
 _AUTO_ROWS = 32
@@ -109,7 +111,7 @@ class Impaired(PhysicalSystem, Stateful):
         self._gain_drift = gain_drift
         self._rotation_drift = rotation_drift
         self._clock = VirtualClock(seconds_per_pass=pace)
-        self._dac = None if dac_bits is None or spec.drive.domain == "binary" else _Dac(spec.drive, dac_bits)
+        self._dac = None if dac_bits is None or spec.drive.domain == "binary" else Dac(spec.drive, dac_bits)
         probe = None
         if full_scale == "auto" or (adc_bits is not None and signed is None and not spec.response.complex):
             probe = _probe(system, seed)
@@ -188,11 +190,11 @@ class Impaired(PhysicalSystem, Stateful):
     def _impair(self, reading: Reading, passes: Passes) -> Reading:
         """Do to a reading what comes after the system; `passes` are those of its rows, and perhaps of more."""
         start_N = self._clock.advance(len(reading))
-        value_NX = _to_parts(reading.response)
+        value_NX = to_parts(reading.response)
         self._drift(value_NX, start_N)
         if self._noise:
             # Over the parts of a complex response the mean is half that of |r|^2, and each part has half the variance.
-            rms_N = (_row_sum(value_NX.square()) / value_NX.shape[1]).sqrt()
+            rms_N = (row_sum(value_NX.square()) / value_NX.shape[1]).sqrt()
             noise_NX = keyed_normal(
                 self._seed,
                 passes[: len(reading)],
@@ -212,7 +214,7 @@ class Impaired(PhysicalSystem, Stateful):
         plain = not self._noise and self._gain_drift is None and self._rotation_drift is None
         return dataclasses.replace(
             reading,
-            response=_from_parts(value_NX, reading.response),
+            response=from_parts(value_NX, reading.response),
             flags=flags,
             spread=reading.spread if plain else None,
         )
@@ -276,58 +278,6 @@ class Impaired(PhysicalSystem, Stateful):
         value_NX.clamp_(low, full_scale).sub_(low).div_(step).round_().mul_(step).add_(low)
 
 
-class _Dac:
-    """Rounds drives to the levels of a converter, within the declared range."""
-
-    def __init__(self, spec: DriveSpec, bits: int) -> None:
-        self._spec = spec
-        self._last = (1 << bits) - 1
-        if np.dtype(spec.dtype).kind in "iu":
-            raise SpecError(f"dac_bits must be left out for a drive of {spec.dtype}: it holds converter codes already.")
-        self._low, self._high = spec.low_array, spec.high_array
-        self._inner_low, self._inner_high = representable_range(spec)
-        step_D = (self._high - self._low) / self._last
-        if spec.dtype.startswith("complex"):
-            step_D = step_D + 2 * math.pi / (self._last + 1) * self._high  # the phase moves it sideways as well
-        # Rounding adds an error of at most half a step to a channel; each of the limits is a norm of the row.
-        margins = {
-            "max_rms": float(np.sqrt(np.mean((step_D / 2) ** 2))),
-            "max_sum": float(np.sum(step_D / 2)),
-            "max_slew": float(np.max(step_D)),
-        }
-        limits = {}
-        for name, margin in margins.items():
-            limit = getattr(spec, name)
-            if limit is not None:
-                if not limit > margin:
-                    raise SpecError(
-                        f"dac_bits must round by less than {name} = {limit:g} {spec.unit} allows, got {bits} bits, "
-                        f"which can add {margin:g} {spec.unit}. Use more bits."
-                    )
-                limits[name] = limit - margin
-        self.tightened = dataclasses.replace(spec, **limits) if limits else spec
-
-    def convert(self, drive: Array) -> Array:
-        """Return the drive as the converter plays it."""
-        value_ND = _torch_copy(drive).reshape(len(drive), -1)
-        low_D, high_D, inner_low_D, inner_high_D = (
-            torch.from_numpy(limit).to(value_ND.device)
-            for limit in (self._low.copy(), self._high.copy(), self._inner_low, self._inner_high)
-        )
-        real_ND = value_ND.abs() if value_ND.is_complex() else value_ND
-        step_D = (high_D - low_D) / self._last
-        level_ND = ((real_ND.double() - low_D) / step_D).round() * step_D + low_D
-        level_ND = torch.maximum(torch.minimum(level_ND.to(real_ND.dtype), inner_high_D), inner_low_D)
-        if value_ND.is_complex():
-            turn = 2 * math.pi / (self._last + 1)
-            level_ND = torch.polar(level_ND, (value_ND.angle() / turn).round() * turn)
-            # A modulus of cos and sin may exceed its own value in the last digit.
-            excess_ND = level_ND.abs() / inner_high_D
-            level_ND = torch.where(excess_ND > 1, level_ND / excess_ND * (1 - 1e-6), level_ND)
-        level_ND = level_ND.reshape(drive.shape)
-        return level_ND if isinstance(drive, torch.Tensor) else level_ND.numpy()
-
-
 def _probe(system: PhysicalSystem, seed: int) -> NDArray[Any]:
     """Return a simulated system's responses to a few keyed drives, and leave its state as it was."""
     spec = system.spec
@@ -347,46 +297,4 @@ def _probe(system: PhysicalSystem, seed: int) -> NDArray[Any]:
             responses.append(system.measure(rows, np.arange(first, first + len(rows), dtype=np.int64)).response)
         if memory:
             memory.restore(before)
-    return np.concatenate([_torch_copy(response).cpu().numpy() for response in responses])
-
-
-def _torch_copy(array: Array) -> torch.Tensor:
-    if isinstance(array, torch.Tensor):
-        return array.detach().clone(memory_format=torch.contiguous_format)
-    return torch.from_numpy(np.array(array, order="C"))
-
-
-def _to_parts(response: Array) -> torch.Tensor:
-    """Return a copy of a response as real numbers to compute with, shape `(n, parts)`: at least `float32`."""
-    if isinstance(response, np.ndarray) and response.dtype.kind in "iu":
-        response = response.astype(np.float64)  # torch lacks most of the unsigned types
-    value = _torch_copy(response)
-    if value.is_complex():
-        value = torch.view_as_real(value)
-    elif not value.is_floating_point():
-        value = value.double()
-    return (value.float() if value.dtype in (torch.float16, torch.bfloat16) else value).reshape(len(response), -1)
-
-
-def _from_parts(value_NX: torch.Tensor, like: Array) -> Array:
-    """Undo `_to_parts`: array library, shape and dtype of `like`; integers are rounded and kept within their type."""
-    whole = like.is_complex() if isinstance(like, torch.Tensor) else like.dtype.kind == "c"
-    value = torch.view_as_complex(value_NX.reshape(*like.shape, 2)) if whole else value_NX.reshape(like.shape)
-    if isinstance(like, torch.Tensor):
-        if not (like.is_complex() or like.is_floating_point()):
-            limits = torch.iinfo(like.dtype)
-            value = value.round().clamp(limits.min, limits.max)
-        return value.to(like.dtype)
-    array = value.numpy()
-    if like.dtype.kind in "iu":
-        array = np.clip(np.rint(array), np.iinfo(like.dtype).min, np.iinfo(like.dtype).max)
-    return array.astype(like.dtype, copy=False)
-
-
-def _row_sum(value_NX: torch.Tensor) -> torch.Tensor:
-    """Sum each row by halves: a library's sum may add in another order for another number of rows or threads."""
-    while (width := value_NX.shape[1]) > 1:
-        half = width // 2
-        folded_NX = value_NX[:, :half] + value_NX[:, half : 2 * half]
-        value_NX = torch.cat((folded_NX, value_NX[:, 2 * half :]), dim=1) if width % 2 else folded_NX
-    return value_NX[:, 0]
+    return np.concatenate([torch_copy(response).cpu().numpy() for response in responses])

@@ -23,7 +23,8 @@ from .plan import DEFAULT, Plan, make_plan
 from .quantities import Characterisation, Quantity, Trace
 from .words import sentences
 
-_BLOCK = 256
+BLOCK = 256
+"""Rows presented at a time, between which a stop request is obeyed."""
 _EPOCHS = 1 << 14
 
 
@@ -89,9 +90,9 @@ def _play(port: Port, plan: Plan, *, seed: int, number: int, interrupted: Callab
     responses, flags = [], []
     # Another seed is another measurement: its simulated noise must be another one too.
     epoch = derive_seed(seed, "characterisation passes") % _EPOCHS if seed else 0
-    for block, first in enumerate(range(0, len(plan.drive_PD), _BLOCK)):
+    for block, first in enumerate(range(0, len(plan.drive_PD), BLOCK)):
         interrupted()
-        rows = plan.drive_PD[first : first + _BLOCK]
+        rows = plan.drive_PD[first : first + BLOCK]
         passes = pass_numbers(Purpose.CALIBRATE, epoch=epoch, step=block, layer=number, rows=len(rows))
         reading = port.measure(rows, passes, ordered=True)
         responses.append(torch.as_tensor(reading.response).flatten(1).cpu().numpy())

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..allowed_drives import limit_drives, random_drives
 from ..contracts import SystemSpec
 from ..drives import check_drive
 from ..errors import DriveError, InputError
 from ..seeding import derive_seed, stream
-from ..testing.drives import limit_drives, random_drives
 
 Rows = NDArray[Any]
 """Drives as `float64` or `complex128`, shape `(rows, channels)`."""

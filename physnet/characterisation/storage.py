@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import SessionError
 from ..records import PassCount
 from ..session import environment
-from ..session.store import write_whole
+from ..session.disk import write_whole
 from .quantities import CONFIDENCE, Characterisation, Quantity, Trace
 
 SCHEMA = 1

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from physnet.contracts import PhysicalSystem
 
 from . import checks
-from .checks import Bench, Check, Factory
+from .bench import Bench, Factory
+from .checks import Check
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Drives that a system's spec allows, for whoever must present some without data: tests, calibrations.
+"""Drives that a system's spec allows, for whoever must present some without data: calibrations, sentinels, tests.
 
 Axis letters: N rows; D drive channels.
 """
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from physnet.contracts import Array, DriveSpec, SystemSpec
-from physnet.errors import SpecError
+from .contracts import Array, DriveSpec, SystemSpec
+from .errors import SpecError
 
 
 def random_drives(spec: SystemSpec, *, rows: int, seed: int = 0) -> Array:

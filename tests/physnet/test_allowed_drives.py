@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from physnet.allowed_drives import limit_drives, random_drives
 from physnet.contracts import DriveSpec, ResponseSpec, SystemSpec
 from physnet.errors import SpecError
-from physnet.testing import limit_drives, random_drives
 
 
 def system(**drive: Any) -> SystemSpec:
