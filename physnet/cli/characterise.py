@@ -25,25 +25,30 @@ from ..experiment.problems import problems_of
 from ..interrupts import StopRequest
 from ..network import Network
 from ..port import Port
+from ..session import open_run
 from ..trainer import Trainer
 
 _OPTIONAL = frozenset({"seed", "name", "device"})
 
 
 def characterise_target(arguments: argparse.Namespace) -> int:
-    """Measure a system, or every system of an experiment, one after the other; each is made safe before the next."""
+    """Measure a system, or every system of an experiment or a run; each is made safe before the next."""
     target, passes = arguments.target, DEFAULT if arguments.passes is None else arguments.passes
     if arguments.seed is not None and arguments.seed < 0:
         raise InputError(f"--seed must be >= 0, got {arguments.seed}.")
+    folder, found = Path(), []
     if _is_system(target):
         seed = arguments.seed or 0
         systems = {"": _system(target, arguments.overrides)}
     else:
-        experiment = load_experiment(target, overrides=arguments.overrides)
+        if Path(target).is_dir():
+            experiment, folder = _of_run(Path(target), arguments.overrides)
+        else:
+            experiment = load_experiment(target, overrides=arguments.overrides)
         seed = experiment.seed if arguments.seed is None else arguments.seed
         network = build_network(experiment, load_samples(experiment).frame, build_rule(experiment))
         systems = {name: port.system for name, port in systems_of(experiment, network).items()}
-    folder, found = Path(arguments.output), []
+    folder = folder if arguments.output is None else Path(arguments.output)
     with StopRequest() as stop:
         for number, (name, system) in enumerate(systems.items()):
             # Entered through a port, which tells a cable that is not plugged in from a mistake.
@@ -85,6 +90,16 @@ def characterise_network(
 def systems_of(experiment: Experiment, network: Network) -> dict[str, Port]:
     """Return the port of each system that a layer uses, by its name in the experiment."""
     return {section.system: layer.port for section, layer in zip(experiment.layers, network, strict=True)}
+
+
+def _of_run(path: Path, overrides: list[str]) -> tuple[Experiment, Path]:
+    """Return the experiment of a run, and its folder, where what is found belongs to the session."""
+    from .runs import newest_run
+
+    run = open_run(newest_run(path))
+    if overrides:
+        raise InputError(f"--set must be left out for the run {run.folder}: its systems are as they were recorded.")
+    return Experiment.from_dict(run.configuration), run.folder
 
 
 def _keep(one: Characterisation, folder: Path, *, plot: bool) -> Path:

@@ -22,6 +22,7 @@ from ..assembly import Samples, build_network, build_rule, load_samples, plan_of
 from ..drives import check_drive
 from ..errors import InputError, PhysnetError, Stopped
 from ..experiment import Experiment, load_experiment
+from ..extras import Extra, of_characterisation, of_controls
 from ..forecast import PassForecast, count_passes, declared_seconds, memory_bytes, session_bytes
 from ..interrupts import StopRequest
 from ..network import Network
@@ -68,7 +69,7 @@ def check(arguments: argparse.Namespace) -> int:
     device, report = choose_device(arguments.device), Report()
     report.say("experiment", f"{experiment.title or experiment.source}, seed {experiment.seed}")
     with StopRequest() as stop:
-        _look(experiment, device, report, rehearse=arguments.rehearse, stop=stop)
+        _look(experiment, device, report, arguments, stop)
     for label, text in report.lines:
         print(textwrap.fill(text, 110, initial_indent=f"{label:<12}  ", subsequent_indent=" " * 14))
     print("all is fine" if not report.problems else f"{len(report.problems)} to mend; nothing was recorded", flush=True)
@@ -79,7 +80,9 @@ def check(arguments: argparse.Namespace) -> int:
     return 2 if report.problems else 0
 
 
-def _look(experiment: Experiment, device: str, report: Report, *, rehearse: bool, stop: StopRequest) -> None:
+def _look(
+    experiment: Experiment, device: str, report: Report, arguments: argparse.Namespace, stop: StopRequest
+) -> None:
     folder = _folder(experiment, report)
     try:
         samples = load_samples(experiment)
@@ -101,21 +104,33 @@ def _look(experiment: Experiment, device: str, report: Report, *, rehearse: bool
         shapes = f"{port.spec.drive.channels} drives, {port.spec.response.channels} responses"
         report.say("system", f"{name}: {port.spec.kind.upper()}, {shapes}")
     _limits(trainer, report, stop)
+    steps = trainer.options.epochs * trainer.steps_per_epoch
+    needed = session_bytes(plan_of(experiment, samples, trainer), steps=steps, epochs=trainer.options.epochs)
     try:
         found = count_passes(trainer, {port: name for name, port in ports.items()})
+        if arguments.characterise:
+            found = _with_characterisation(found, extra := of_characterisation(experiment, ports))
+            needed += extra.bytes
     except PhysnetError as error:
         report.blame("limits", error)
         return
     _passes(found, report)
-    hours = _declared(found, ports, report)
-    steps = trainer.options.epochs * trainer.steps_per_epoch
-    needed = session_bytes(plan_of(experiment, samples, trainer), steps=steps, epochs=trainer.options.epochs)
+    whole, networks = found, 1
+    if arguments.controls:
+        try:
+            extra = of_controls(experiment, device=device)
+        except PhysnetError as error:
+            report.blame("controls", error)
+            return
+        _controls(extra, report)
+        whole, networks, needed = _together(found, extra), 1 + extra.networks, needed + extra.bytes
+    hours = _declared(whole, ports, report)
     _disk(folder, needed, report)
     _memory(memory_bytes(trainer), report)
     measured = [name for name, port in ports.items() if port.spec.kind == "measured"]
     if report.problems:
         report.say("rehearsal", "left out: mend the problems first")
-    elif measured and not rehearse:
+    elif measured and not arguments.rehearse:
         report.say(
             "rehearsal",
             f"left out: {_STEPS} steps would drive {', '.join(measured)}, which is real. Ask for it with --rehearse.",
@@ -125,7 +140,7 @@ def _look(experiment: Experiment, device: str, report: Report, *, rehearse: bool
     else:
         if measured:
             report.say("rehearsal", f"drives {', '.join(measured)}, within the limits of its spec")
-        _rehearse(experiment, samples, network, rule, found, report, stop)
+        _rehearse(experiment, samples, network, rule, whole, networks, report, stop)
 
 
 def _trainer(
@@ -188,6 +203,33 @@ def _passes(found: PassForecast, report: Report) -> None:
         passes=passes,
         passes_by_system=dict(found.systems),
         at_most=bool(found.limited),
+    )
+
+
+def _with_characterisation(found: PassForecast, extra: Extra) -> PassForecast:
+    """Count a characterisation as the run does: as its passes, for calibration."""
+    whole = _together(found, extra)
+    calibrate = found.purposes.get("calibrate", 0) + extra.total
+    return dataclasses.replace(whole, purposes={**found.purposes, "calibrate": calibrate})
+
+
+def _together(found: PassForecast, extra: Extra) -> PassForecast:
+    """Add what comes on top of a run, for what it costs."""
+    return PassForecast(
+        purposes={**found.purposes, "control": found.purposes.get("control", 0) + extra.total},
+        systems={name: rows + extra.systems.get(name, 0) for name, rows in found.systems.items()},
+        calls={name: calls + extra.calls.get(name, 0) for name, calls in found.calls.items()},
+        limited=found.limited or extra.limited,
+    )
+
+
+def _controls(extra: Extra, report: Report) -> None:
+    parts = ", ".join(f"{name} {count}" for name, count in extra.passes.items())
+    most = "; at most" if extra.limited else ""
+    report.say(
+        "controls",
+        f"{extra.trainings} trainings more, {extra.total} passes ({parts}){most}. They are not counted as the run's",
+        controls={"trainings": extra.trainings, "physical_passes": extra.total, "passes": dict(extra.passes)},
     )
 
 
@@ -256,10 +298,11 @@ def _rehearse(
     network: Network,
     rule: LocalRule,
     found: PassForecast,
+    networks: int,
     report: Report,
     stop: StopRequest,
 ) -> None:
-    """Take three real steps with fresh weights, without a session."""
+    """Take three real steps with fresh weights, without a session; so many networks are going to be trained."""
     rows = min(_ROWS, training_options(experiment).standardise_rows)
     # No validation: it would cost more passes than the steps.
     trainer = _trainer(experiment, samples, network, rule, stop, standardise_rows=rows, validate_every=1 << 30)
@@ -295,7 +338,7 @@ def _rehearse(
     # The first step pays for what is set up once.
     digital = float(np.median([record.seconds - record.count.seconds for record in records]))
     system = float(np.median([record.count.seconds / max(record.count.passes, 1) for record in records]))
-    seconds = system * found.total + digital * trainer.options.epochs * trainer.steps_per_epoch
+    seconds = system * found.total + networks * digital * trainer.options.epochs * trainer.steps_per_epoch
     rate = f"{1 / system:.3g} passes/s" if system > 0 else "no time in the systems"
     report.say("time", _hours(seconds, f"from the rehearsal, {rate}"), seconds=seconds)
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import DataError
-from . import digits, mnist, sign, vowels
+from . import digits, mnist, sign, vowel_audio, vowels
 from .columns import nearest
 from .dataset import Dataset, Rows, Splits, Subset, split
 from .fetch import DATA_DIR, locate
@@ -43,7 +43,13 @@ __all__ = [
 ]
 
 DATASETS: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
-    {"digits": digits.load, "mnist": mnist.load, "sign": sign.load, "vowels": vowels.load}
+    {
+        "digits": digits.load,
+        "mnist": mnist.load,
+        "sign": sign.load,
+        "vowel-audio": vowel_audio.load,
+        "vowels": vowels.load,
+    }
 )
 """The public data sets and the synthetic one, by name."""
 

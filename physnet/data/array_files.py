@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def read_array_file(path: Path, features: Sequence[str], label: str | None, grou
         **({label: "label"} if label is not None else {}),
         **({group: "group"} if group is not None else {}),
     }
-    arrays = _read_npz(path, keys) if path.suffix.lower() == ".npz" else _read_hdf5(path, keys)
+    arrays = read_npz(path, keys) if path.suffix.lower() == ".npz" else _read_hdf5(path, keys)
     parts, names = [], []
     shape: tuple[int, ...] = ()
     for key in features:
@@ -104,7 +104,16 @@ def _missing(path: Path, what: str, key: str, found: list[str]) -> DataError:
     return DataError(f"{what} must name an array of {path}, got {key!r}. {nearest(key, found)}")
 
 
-def _read_npz(path: Path, keys: dict[str, str]) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, keys: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Read some arrays of an NPZ file.
+
+    Args:
+        path: The file.
+        keys: Names of the arrays, and what each is, for the message when it is missing.
+
+    Raises:
+        DataError: The file is damaged or holds Python objects, or an array is missing.
+    """
     if not zipfile.is_zipfile(path):
         raise DataError(
             f"{path} must be an NPZ file (a zip archive of arrays), got something else or a part of one. "

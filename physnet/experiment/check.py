@@ -195,12 +195,12 @@ def _data_problems(data: Table) -> Iterator[Problem]:
             yield problem("label", "is missing: name the column of the CSV file that holds the class.")
         if data.get("split") == "group" and "group" not in data:
             yield problem("group", "is missing: data.split is 'group'. Name the column that holds the groups.")
-    elif name in ("digits", "mnist", "sign", "vowels"):
+    elif name in ("digits", "mnist", "sign", "vowel-audio", "vowels"):
         for key in table_only:
             if key in data:
                 yield problem(key, f"is for data.name = 'table' only, got {plain(data[key])} with {plain(name)}.")
-        if data.get("split") == "group" and name != "vowels":
+        if data.get("split") == "group" and name not in ("vowel-audio", "vowels"):
             yield problem(
                 "split",
-                f"must be 'row' for {plain(name)}, got 'group': only 'vowels' and 'table' have groups.",
+                f"must be 'row' for {plain(name)}, got 'group': only 'vowel-audio', 'vowels' and 'table' have groups.",
             )

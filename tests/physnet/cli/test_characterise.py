@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from physnet.characterisation import load
+from physnet.errors import SessionError
 from physnet.session import open_run
 
 Answer = subprocess.CompletedProcess[str]
@@ -107,5 +108,44 @@ def test_a_run_can_be_characterised_first_and_its_passes_count(call: Call, tmp_p
     assert load(folder / "characterisation-lower.h5").name == "lower"
     assert (folder / "characterisation-upper.png").exists()
     shown = call("show", folder).stdout
-    assert "characterised characterisation-lower.h5, characterisation-upper.h5" in shown
     assert "characterised" not in call("show", tmp_path / "plain").stdout
+    found = open_run(folder).characterisations()
+    assert {one.name for one in found} == {"lower", "upper"}
+    for one in found:
+        head = f"{one.name}: SIMULATED, 2000 passes, characterisation-{one.name}.h5."
+        assert " ".join([head, *one.sentences]) in " ".join(shown.split())
+
+
+def test_a_run_can_be_characterised_afterwards_and_the_session_shows_it(call: Call, tmp_path: Path, tiny: Path) -> None:
+    last_object(call("train", tiny, "--output", tmp_path / "runs", "--set", "training.epochs=1", "--json"))
+    answer = call("characterise", tmp_path / "runs", "--passes", 800, "--json")
+    systems = last_object(answer)["systems"]
+    run = open_run(Path(systems[0]["file"]).parent)
+    assert run.folder.parent == tmp_path / "runs"
+    assert [one["name"] for one in systems] == ["lower", "upper"]
+    assert [one.count.passes for one in run.characterisations()] == [800, 800]
+    assert run.result is not None and run.result.passes["calibrate"] == 0  # it was not the run that measured
+    drawn = call("show", run.folder, "--figures", tmp_path / "figures").stdout
+    for name in ("lower", "upper"):
+        figure = tmp_path / "figures" / f"characterisation-{name}.png"
+        assert figure.stat().st_size > 10_000
+        assert str(figure) in drawn
+    elsewhere = call("characterise", run.folder, "--passes", 800, "--output", tmp_path / "out")
+    assert elsewhere.returncode == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    changed = call("characterise", run.folder, "--set", "training.epochs=3")
+    assert changed.returncode == 2
+    assert "--set must be left out" in changed.stderr
+
+
+def test_a_damaged_characterisation_does_not_hide_the_run(call: Call, tmp_path: Path, tiny: Path) -> None:
+    result = last_object(call("train", tiny, "--output", tmp_path / "runs", "--set", "training.epochs=1", "--json"))
+    folder = Path(result["session"])
+    (folder / "characterisation-lower.h5").write_bytes(b"cut short")
+    answer = call("show", folder, "--plot")
+    assert answer.returncode == 0
+    assert "can't be read as a characterisation" in " ".join(answer.stdout.split())
+    assert "none of characterisation-lower.h5" in answer.stderr
+    assert (folder / "figures" / "learning.png").exists()
+    with pytest.raises(SessionError, match="can't be read as a characterisation"):
+        open_run(folder).characterisations()
