@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .contracts import Flag, Passes, PhysicalSystem, Reading
+from .contracts import Array, Flag, Passes, PhysicalSystem, Reading
 from .drives import check_drive, fit_drive
 from .errors import DriveError, InputError, MeasurementError, ResponseError
 from .interrupts import deferred_signals
@@ -64,6 +64,30 @@ class _Collected:
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exchange:
+    """One call of `system.measure`, as whoever keeps raw data sees it. The arrays are not copies.
+
+    Args:
+        passes: Pass numbers of the rows that were played, in the order played.
+        drive: Those rows, as they were sent to the system: NumPy or torch, in the system's own dtype.
+        reading: What the system returned, in its own dtype (integers of a converter stay integers); it has fewer rows
+            than were played when the call broke half way. None when nothing came back.
+        usable: Shape `(n,)`: whether the port kept the row.
+        fault: What broke; empty for a call that went through.
+        started: POSIX time at which the call began, in s.
+        stopped: POSIX time at which it was over, in s.
+    """
+
+    passes: Passes
+    drive: Array
+    reading: Reading | None
+    usable: NDArray[np.bool_]
+    fault: str
+    started: float
+    stopped: float
+
+
 class Port:
     """The only way to a system.
 
@@ -109,6 +133,8 @@ class Port:
         """Called before each chunk; raises `Stopped` to end."""
         self.on_fault: Callable[[str], None] = lambda text: None
         """Told of every fault that cost rows, whether a retry mends it or not."""
+        self.on_exchange: Callable[[Exchange], None] | None = None
+        """Shown every call of `system.measure`, once it was judged; a call that broke too. None costs nothing."""
 
     def __enter__(self) -> Self:
         try:
@@ -170,21 +196,25 @@ class Port:
         self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: _Collected
     ) -> MeasurementError | OSError | None:
         """Present a chunk, keep what is usable and count it, whatever happens. Return the fault, if any."""
+        started = time.time() if self.on_exchange is not None else 0.0
         begun = time.perf_counter()
-        played, good = rows, 0
+        played, good, broke = rows, 0, ""
         fault: MeasurementError | OSError | None = None
-        reading: Reading | None
+        reading: Reading | None = None
         try:
             try:
                 reading = self.system.measure(drive, passes)
             except _TRANSIENT as error:
-                fault = error
+                fault, broke = error, str(error)
                 reading = error.reading if isinstance(error, MeasurementError) else None
                 if reading is not None:
                     # The rows it has, and the one it failed on: the others were never played.
                     played = rows[: len(reading) + 1]
             seconds = time.perf_counter() - begun
             good = self._keep(collected, rows, reading, complete=fault is None)
+        except BaseException as error:
+            broke = f"{type(error).__name__}: {error}"
+            raise
         finally:
             self.count += PassCount(
                 passes=len(played),
@@ -195,6 +225,18 @@ class Port:
             )
             collected.presented[played] += 1
             collected.failures[played] += ~collected.done[played]
+            if self.on_exchange is not None:
+                self.on_exchange(
+                    Exchange(
+                        passes=passes[: len(played)],
+                        drive=drive[: len(played)],
+                        reading=reading,
+                        usable=collected.done[played],
+                        fault=broke,
+                        started=started,
+                        stopped=time.time(),
+                    )
+                )
         return fault
 
     def play_order(self, passes: Passes) -> NDArray[np.int64]:

@@ -14,14 +14,11 @@ from typing import Annotated, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from .contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from .data import load_features
 from .errors import DataError, MeasurementError
-
-# Rows are matched after a trip through single precision, twice.
-_SAME = 1e-5
+from .neighbours import Neighbours, blended, same
 
 
 class RecordedSystem:
@@ -81,7 +78,7 @@ class RecordedSystem:
         self._response_MR = np.zeros((len(scaled_MD), response_MR.shape[1]))
         np.add.at(self._response_MR, pair_M.ravel(), response_MR)
         self._response_MR /= count_M[:, None]
-        self._tree = cKDTree(scaled_MD)
+        self._recorded = Neighbours(scaled_MD)
         self._neighbours = min(neighbours, len(scaled_MD))
         self._spec = SystemSpec(
             name=name,
@@ -113,8 +110,8 @@ class RecordedSystem:
         """
         started = time.time()
         # One more would cost time alone: the nearest tells whether the drive was recorded.
-        distance_NK, index_NK = self._tree.query(self._scaled(drive), k=list(range(1, max(1, self._neighbours) + 1)))
-        same_N = distance_NK[:, 0] <= _SAME * np.sqrt(drive.shape[1])
+        distance_NK, index_NK = self._recorded.find(self._scaled(drive), max(1, self._neighbours))
+        same_N = same(distance_NK, drive.shape[1])
         response_NR = self._response_MR[index_NK[:, 0]]
         if not self._neighbours and not same_N.all():
             row = int(np.argmin(same_N))
@@ -124,9 +121,7 @@ class RecordedSystem:
                 reading=Reading(response=response_NR[:row], started=started, stopped=time.time()),
             )
         if not same_N.all():
-            near_NK = 1 / np.square(distance_NK[~same_N])
-            weight_NK = near_NK / near_NK.sum(1, keepdims=True)
-            response_NR[~same_N] = np.einsum("nk,nkr->nr", weight_NK, self._response_MR[index_NK[~same_N]])
+            response_NR[~same_N] = blended(distance_NK[~same_N], self._response_MR[index_NK[~same_N]])
         return Reading(response=response_NR, started=started, stopped=time.time())
 
     def __enter__(self) -> Self:

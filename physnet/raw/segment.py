@@ -1,0 +1,135 @@
+"""A segment of raw data while it is written: plain writes into room that was reserved before.
+
+HDF5 never writes to the disk (docs/decisions/0002): a disk that refuses is an `OSError` and nothing worse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..session import disk
+from .layout import Place
+from .rows import CRC, META, RawRows, checksums
+
+_BLOCK = 1 << 20
+
+
+class Segment:
+    """One open file with room for a fixed number of rows.
+
+    Args:
+        path: The file, made by `create`.
+        places: Where the rows of each column lie.
+        rows: Room.
+    """
+
+    def __init__(self, path: Path, places: Mapping[str, Place], rows: int) -> None:
+        self.path, self.places, self.rows = path, places, rows
+        self.used = 0
+        self._stream = io.FileIO(path, "r+")
+
+    @classmethod
+    def create(
+        cls, path: Path, header: Iterable[tuple[int, bytes]], places: Mapping[str, Place], size: int, rows: int
+    ) -> Segment:
+        """Make the file with all its room, under a temporary name until it is complete.
+
+        Raises:
+            OSError: The disk refused, or there is such a file. No temporary file is left.
+        """
+        part = path.with_name(f".{path.name}.part-{os.getpid()}")
+        try:
+            with open(part, "wb", buffering=0) as stream:
+                _reserve(stream, size)
+                for offset, data in header:
+                    _write(stream, offset, memoryview(data)[: max(0, size - offset)])
+                os.fsync(stream.fileno())
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            disk.rename(part, path)
+        finally:
+            with contextlib.suppress(OSError):
+                disk.remove(part)
+        return cls(path, places, rows)
+
+    @property
+    def room(self) -> int:
+        """Rows that still fit."""
+        return self.rows - self.used
+
+    def write(self, rows: RawRows) -> None:
+        """Write rows into the room that is left: their values first, then the checksums that make them count.
+
+        Raises:
+            OSError: The disk refused. Written again, the rows go to the same place.
+        """
+        values = {name: np.ascontiguousarray(rows.meta[name]) for name in META.names or ()}
+        values["drive"], values["response"] = rows.drive, rows.response
+        if rows.spread is not None:
+            values["spread"] = rows.spread
+        values[CRC] = np.array(checksums(rows), dtype="<u4")
+        for name, array in values.items():
+            place = self.places[name]
+            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+            _write(self._stream, place.offset + self.used * place.row_bytes, data)
+        self.used += len(rows)
+
+    def sync(self) -> None:
+        """Have the disk take what was written, so that a power cut does not lose it either.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        os.fsync(self._stream.fileno())
+
+    def copy_to(self, target: Segment) -> None:
+        """Copy the rows to a segment with room for them.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        for name, place in self.places.items():
+            done, count = 0, self.used * place.row_bytes
+            while done < count:
+                self._stream.seek(place.offset + done)
+                data = self._stream.read(min(_BLOCK, count - done))
+                if not data:
+                    raise OSError(errno.EIO, "the file is cut short")
+                _write(target._stream, target.places[name].offset + done, memoryview(data))
+                done += len(data)
+        target.used = self.used
+
+    def close(self) -> None:
+        """Close it."""
+        self._stream.close()
+
+
+def _reserve(stream: io.FileIO, size: int) -> None:
+    """Take all the room from the disk now, so that a row later needs none."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    zeros = memoryview(bytes(_BLOCK))
+    for offset in range(0, size, _BLOCK):
+        _write(stream, offset, zeros[: min(_BLOCK, size - offset)])
+
+
+def _write(stream: io.FileIO, offset: int, data: memoryview) -> None:
+    stream.seek(offset)
+    done = 0
+    while done < len(data):
+        count = stream.write(data[done:])
+        if not count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done += count
