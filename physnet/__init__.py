@@ -59,8 +59,9 @@ if TYPE_CHECKING:
     from .layer import PhysicalLayer
     from .network import LabelSlots, Network
     from .port import Port
-    from .session import Run, Session, open_run
-    from .trainer import Trainer, TrainingOptions
+    from .session import Run, Session, compare_runs, open_run
+    from .trainer import Trainer
+    from .training_options import TrainingOptions
 
 _HOMES = {
     "Callback": "callbacks",
@@ -93,8 +94,9 @@ _HOMES = {
     "StorageError": "errors",
     "SystemSpec": "contracts",
     "Trainer": "trainer",
-    "TrainingOptions": "trainer",
+    "TrainingOptions": "training_options",
     "Tunable": "contracts",
+    "compare_runs": "session",
     "load_experiment": "experiment",
     "open_run": "session",
     "system": "function_system",
@@ -147,6 +149,7 @@ __all__ = [
     "Trainer",
     "TrainingOptions",
     "Tunable",
+    "compare_runs",
     "load_experiment",
     "open_run",
     "system",

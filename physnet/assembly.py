@@ -22,13 +22,15 @@ from .errors import DataError, ExperimentError
 from .experiment import Experiment
 from .experiment.check import IMPAIRMENTS_FILLED, SYSTEM_FILLED
 from .experiment.schema import LayerSection
+from .fingerprint import code_of
 from .layer import DigitalMap, PhysicalLayer
 from .network import LabelSlots, Network
 from .port import Port
 from .records import RunPlan
 from .rules.base import LocalRule
 from .seeding import derive_seed
-from .trainer import Trainer, TrainingOptions
+from .trainer import Trainer
+from .training_options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +220,10 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
 
 
 def training_options(experiment: Experiment) -> TrainingOptions:
-    """Return what the `[training]` table says to the trainer; retries are the port's."""
+    """Return what the `[training]` and `[session]` tables say to the trainer; retries are the port's."""
     names = {field.name for field in dataclasses.fields(TrainingOptions)}
-    return TrainingOptions(**experiment.training.model_dump(include=names))
+    session = experiment.session.model_dump(include=names)
+    return TrainingOptions(**experiment.training.model_dump(include=names), **session)
 
 
 def plan_of(experiment: Experiment, samples: Samples, trainer: Trainer) -> RunPlan:
@@ -248,6 +251,7 @@ def plan_of(experiment: Experiment, samples: Samples, trainer: Trainer) -> RunPl
             "columns": _columns(experiment, dataset),
             "frame": samples.frame.as_dict(),
         },
+        code=code_of(experiment),
     )
 
 

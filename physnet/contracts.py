@@ -336,6 +336,15 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
+class Metered(Protocol):
+    """A system that tells how much energy it has drawn, by a counter of its own."""
+
+    def joules(self) -> float:
+        """Energy drawn since the system was opened, in J. It must not disturb a measurement."""
+        ...
+
+
+@runtime_checkable
 class Differentiable(Protocol):
     """A simulator that autograd can see through. Only the baselines use it: training never does."""
 

@@ -104,7 +104,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
 
     standardise = layers x hypotheses x min(standardise_rows // hypotheses, training samples); train = epochs x the rows
     that the rule presents of each minibatch in each layer; validate = validations x layers x inference rows of the
-    validation samples; test = layers x inference rows of the test samples.
+    validation samples; test = layers x inference rows of the test samples; sentinel = (epochs + 1) x systems x sentinels.
 
     Nothing is driven, and afterwards the trainer is as fresh as before.
 
@@ -161,6 +161,12 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
                     inference = rule.inference_rows(network, features, classes=trainer.classes)
                     _present(network, inference)
                     take(purpose, times * often)
+        sentinels = trainer.sentinels.rows * (options.epochs + 1)
+        if sentinels:
+            purposes["sentinel"] = sentinels * len(stand_ins)
+            for count in totals.values():
+                count[0] += sentinels
+                count[1] += options.epochs + 1
     trainer.load(fresh)
     trainer.ready = ready
     why = [
@@ -204,9 +210,10 @@ def session_bytes(plan: RunPlan, *, steps: int, epochs: int) -> int:
         width = sum(np.dtype(column.dtype).itemsize * max(column.width, 1) for column in columns)
         room = layout.ROOM[name][0]
         while room < rows:
-            room *= 2
+            room += min(room, layout.MOST_ROOM)
         image += (room - layout.ROOM[name][0]) * width
-    return 2 * image + RESERVE_BYTES + weights + (_CHECKPOINTS + 1) * weights
+    # a checkpoint holds the best weights beside the present ones
+    return 2 * image + RESERVE_BYTES + weights + (_CHECKPOINTS + 1) * 2 * weights
 
 
 def memory_bytes(trainer: Trainer) -> int:

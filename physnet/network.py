@@ -6,14 +6,17 @@ Axis letters: N rows, I inputs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
+from .contracts import Stateful
 from .errors import InputError, SpecError
 from .interrupts import deferred_signals
 from .layer import PhysicalLayer
@@ -112,6 +115,43 @@ class Network:
     ) -> None:
         with deferred_signals():
             self._stack.__exit__(kind, error, trace)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave every system, so that its outputs are safe, and enter it again afterwards.
+
+        What a simulated system remembers is put back as it was.
+
+        Raises:
+            InputError: A system can't be opened again. All are left, and safe.
+        """
+        memories = self.memories()
+        self.__exit__(None, None, None)
+        yield  # an exception ends the run: nothing is switched on for it again
+        self.__enter__()
+        self.restore_memories(memories)
+
+    def memories(self) -> dict[str, NDArray[Any]]:
+        """Return copies of what stateful systems remember, as `system/<number>/<name>`. Benches keep theirs."""
+        return {
+            f"system/{number}/{name}": np.array(value)
+            for number, system in self._stateful()
+            for name, value in system.state().items()
+        }
+
+    def restore_memories(self, memories: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what `memories` returned, perhaps among others. The systems must be open."""
+        for number, system in self._stateful():
+            prefix = f"system/{number}/"
+            system.restore(
+                {name.removeprefix(prefix): value for name, value in memories.items() if name.startswith(prefix)}
+            )
+
+    def _stateful(self) -> Iterator[tuple[int, Stateful]]:
+        for number, port in enumerate(self.ports):
+            spec = port.system.spec
+            if spec.stateful and spec.kind != "measured" and isinstance(port.system, Stateful):
+                yield number, port.system
 
     def inputs(self, features_NI: torch.Tensor, labels_N: torch.Tensor | None = None) -> torch.Tensor:
         """Return what the lowest layer receives: the features, then the label slots where the network has them.

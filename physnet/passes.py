@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     PREDICT = 4
     CONTROL = 5
     CALIBRATE = 6
+    SENTINEL = 7
 
 
 # Bits per field, most significant first: 4 + 14 + 18 + 6 + 21 = 63, so that a number is a non-negative int64.
@@ -68,3 +69,16 @@ def pass_numbers(
 def purpose_of(passes: Passes) -> Passes:
     """Return what each pass number was allotted for, as a number of `Purpose`."""
     return passes >> sum(bits for name, bits in _FIELDS if name != "purpose")
+
+
+def fields_of(passes: Passes) -> dict[str, Passes]:
+    """Return what pass numbers are made of: `purpose`, `epoch`, `step`, `layer` and `row`, each of shape `(n,)`.
+
+    The step is counted within its epoch. In the number of a control, the layer also says what the control presented
+    the row for (see `physnet.controls.ports`).
+    """
+    found, rest = {}, passes
+    for name, bits in reversed(_FIELDS):
+        found[name] = rest & ((1 << bits) - 1)
+        rest = rest >> bits
+    return dict(reversed(found.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Status = Literal["running", "done", "fault", "interrupted", "terminated"]
+Status = Literal["running", "done", "fault", "interrupted", "terminated", "killed"]
 Level = Literal["info", "warning", "fault"]
 Tensors = Mapping[str, NDArray[Any]]
 """Named arrays in the machine's byte order: weights, rule tensors, statistics."""
@@ -54,6 +55,11 @@ class StepRecord:
         metrics: For each metric that the rule declared, one value per layer.
         count: Passes of this step alone.
         seconds: Duration of the step, in s; `count.seconds` of it were spent inside the system.
+        digital_seconds: What the rule and the layers took of it, in s.
+        log_seconds: Time spent on keeping the record since the step before, in s; what raw data took in the middle of
+            this step is part of it.
+        idle_seconds: Time paused since the step before, in s.
+        joules: Energy drawn since the last step that has a number here, in J; NaN where nothing tells.
     """
 
     step: int
@@ -63,6 +69,53 @@ class StepRecord:
     metrics: Mapping[str, tuple[float, ...]]
     count: PassCount
     seconds: float
+    digital_seconds: float = math.nan
+    log_seconds: float = math.nan
+    idle_seconds: float = math.nan
+    joules: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentinelRecord:
+    """How a system answered the same few drives as before.
+
+    Args:
+        epoch: Epochs done.
+        step: Steps done.
+        system: Number of the system, from 0.
+        time: POSIX time, in s.
+        difference: Root mean square change since the last look, as a fraction of how much the responses to the
+            sentinel drives differ from each other; NaN at the first look.
+        drift: The same since the first look.
+    """
+
+    epoch: int
+    step: int
+    system: int
+    time: float
+    difference: float
+    drift: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """All that a run needs to go on from where it stands, between two steps.
+
+    Args:
+        epoch: Epochs done.
+        step: Steps done.
+        complete: Whether an epoch ended with this step.
+        tensors: Every weight and rule tensor, by name.
+        state: Counters and choices: plain values.
+        arrays: What else the run remembers: the best weights, memories of systems, answers to sentinels.
+    """
+
+    epoch: int
+    step: int
+    complete: bool
+    tensors: Tensors
+    state: Mapping[str, Any]
+    arrays: Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +180,8 @@ class RunResult:
         layer_accuracy: Test accuracy of each layer's own read-out.
         confusion: Test samples by (true class, predicted class), shape `(classes, classes)`.
         physical_passes: Every row presented, whatever for, retries included.
-        passes: The same by purpose: `standardise`, `train`, `validate`, `test`.
+        passes: The same by purpose: `standardise`, `train`, `validate`, `test`, ...; `repeated` are those of steps that
+            were lost and done again.
         seconds: Duration of the run, in s.
         epochs: Epochs completed.
         steps: Steps completed.
@@ -169,6 +223,7 @@ class RunPlan:
         response_channels: Response channels of each layer.
         tensors: Name, shape and dtype of every weight and rule tensor, as zeros or initial values.
         data: What the data is: name, source, checksum, rows of each split, split rule: plain values.
+        code: Hash of each piece of code that decides the numbers, by name.
     """
 
     title: str
@@ -182,6 +237,7 @@ class RunPlan:
     response_channels: tuple[int, ...]
     tensors: Tensors
     data: Mapping[str, Any]
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recorder(Protocol):
@@ -203,8 +259,12 @@ class Recorder(Protocol):
         """Keep what a layer's physics answered before step 0."""
         ...
 
-    def checkpoint(self, tensors: Tensors, *, epoch: int, step: int) -> None:
-        """Keep the weights after an epoch."""
+    def sentinel(self, record: SentinelRecord) -> None:
+        """Keep how a system answered its sentinels."""
+        ...
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Keep all that the run needs to go on from here."""
         ...
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -14,74 +15,25 @@ from numpy.typing import NDArray
 
 from .callbacks import Callback
 from .data import Splits, Subset
+from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
 from .learning import SERVED, learn_minibatch
 from .network import Network
-from .passes import MOST_EPOCHS, Purpose
-from .records import EpochRecord, Recorder, ResponseStatistics, RunResult, Status, StepRecord, Tensors
+from .passes import Purpose
+from .records import EpochRecord, Level, Recorder, ResponseStatistics, RunResult, Snapshot, Status, StepRecord
 from .rules.base import Batch, Learner, LocalRule, Placement
 from .seeding import derive_seed, stream
+from .sentinels import Sentinels
 from .standardisation import fit_standardisation
+from .standing import REPEATED, Kept, Standing
+from .stopwatch import Stopwatch
+from .training_options import TrainingOptions
 from .weights import live_tensors, load_tensors, sha256
 
 # Events of one text, and of all, that faults may fill a session with.
 _SAME_FAULT, _FAULTS = 3, 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How long and in what portions to train.
-
-    Args:
-        epochs: Times through the training split.
-        batch_size: Samples of a minibatch, or `all`.
-        validate_every: Epochs between two validations.
-        patience: Stop when the validation accuracy has not improved for this many validations. None: never.
-        budget_passes: Stop before a step that would take the passes of standardisation, training and validation beyond
-            this. The test that ends every run is not part of it.
-        budget_minutes: Stop after the step that passes this time.
-        standardise_rows: Rows measured per layer to fit the standardisation, at most 1 024; at least 2 samples are.
-        evaluation_batch: Samples classified at once.
-
-    Raises:
-        InputError: A value is out of its range.
-    """
-
-    epochs: int = 20
-    batch_size: int | Literal["all"] = 128
-    validate_every: int = 1
-    patience: int | None = None
-    budget_passes: int | None = None
-    budget_minutes: float | None = None
-    standardise_rows: int = 1024
-    evaluation_batch: int = 2000
-
-    def __post_init__(self) -> None:
-        limits: dict[str, tuple[float | None, float]] = {
-            "epochs": (self.epochs, MOST_EPOCHS),
-            "batch_size": (None if self.batch_size == "all" else self.batch_size, math.inf),
-            "validate_every": (self.validate_every, math.inf),
-            "patience": (self.patience, math.inf),
-            "budget_passes": (self.budget_passes, math.inf),
-            "standardise_rows": (self.standardise_rows, 1024),
-            "evaluation_batch": (self.evaluation_batch, math.inf),
-        }
-        for name, (value, high) in limits.items():
-            if value is not None and not 1 <= value <= high:
-                upper = "" if math.isinf(high) else f" and at most {high:g}"
-                raise InputError(f"{name} must be at least 1{upper}, got {value}.")
-        if self.budget_minutes is not None and not self.budget_minutes > 0:
-            raise InputError(f"budget_minutes must be > 0, got {self.budget_minutes}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """The weights with the best validation accuracy so far."""
-
-    accuracy: float
-    epoch: int
-    tensors: Tensors
+_POLL = 0.1  # s between two looks at whether a paused run may go on
 
 
 class Trainer:
@@ -124,7 +76,6 @@ class Trainer:
         self.network, self.rule, self.data = network, rule, data
         self.classes, self.options, self.seed = classes, options or TrainingOptions(), seed
         self.recorder, self.callbacks = recorder, tuple(callbacks)
-        self._interrupted = interrupted or (lambda: None)
         self._check_rule()
         self.learners: tuple[Learner, ...] = tuple(
             rule.learner(layer, classes=classes, seed=derive_seed(seed, "rule", number))
@@ -134,19 +85,20 @@ class Trainer:
         self._labels = {
             name: torch.from_numpy(getattr(data, name).y).to(network.device) for name in ("train", "validation", "test")
         }
-        self.steps_done = self.epochs_done = 0
+        self.standing = Standing()
         self.ready = False
-        self.stop_reason = ""
         for port in network.ports:
-            port.interrupted, port.on_fault = self._interrupted, self._note_fault
+            port.on_fault = self._note_fault
+        self.interrupt_with(interrupted or (lambda: None))
         self._faults: dict[str, int] = {}
         self.statistics: list[ResponseStatistics] = []
-        self.passes: dict[str, int] = {purpose.name.lower(): 0 for purpose in Purpose}
-        self._order = np.empty(0, np.int64)
-        self._best: _Kept | None = None
-        self._validations_without_gain = 0
-        self._started = self._epoch_started = time.perf_counter()
-        self._passes_per_sample = 0.0
+        self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
+        self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
+        self._order, self._order_epoch = np.empty(0, np.int64), -1
+        self._started = self._epoch_started = self._checkpointed = time.perf_counter()
+        self._begun = self._between_steps = False
+        self._resumed_as: int | None = None
+        self._accept_change = False
 
     @property
     def batch_size(self) -> int:
@@ -160,9 +112,40 @@ class Trainer:
         full, left = divmod(len(self.data.train.y), self.batch_size)
         return max(1, full + (left > 1 or (left == 1 and self.batch_size == 1)))
 
+    @property
+    def steps_done(self) -> int:
+        """Steps since the run began."""
+        return self.standing.steps
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs since the run began."""
+        return self.standing.epochs
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """Rows presented, by purpose."""
+        return self.standing.passes
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the run is to end; empty while it is not."""
+        return self.standing.stop_reason
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the run so far, in s, earlier processes included."""
+        return self.standing.seconds + time.perf_counter() - self._started
+
+    def interrupt_with(self, check: Callable[[], None]) -> None:
+        """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end."""
+        self._interrupted = check
+        for port in self.network.ports:
+            port.interrupted = check
+
     def stop(self, reason: str) -> None:
         """End the run after the present step; `run` then tests and finishes as usual."""
-        self.stop_reason = self.stop_reason or reason
+        self.standing.stop_reason = self.stop_reason or reason
 
     def tensors(self) -> dict[str, np.ndarray[Any, Any]]:
         """Return copies of every layer and rule tensor, as `layer/tensor` and `layer/rule/tensor`."""
@@ -177,14 +160,69 @@ class Trainer:
         load_tensors(self._live(), tensors)
         self.ready = True
 
+    def snapshot(self, *, complete: bool = False) -> Snapshot:
+        """Return all that the run needs to go on from here. Between two steps only.
+
+        Args:
+            complete: Whether an epoch has just ended.
+        """
+        tensors = self.tensors()
+        state = self.standing.state()
+        state["seconds"] = self.seconds
+        state["epoch_seconds"] = self.standing.epoch_seconds + time.perf_counter() - self._epoch_started
+        arrays = {**self.standing.arrays(tensors), **self.sentinels.arrays(), **self.network.memories()}
+        return Snapshot(
+            epoch=self.epochs_done,
+            step=self.steps_done,
+            complete=complete,
+            tensors=tensors,
+            state=state,
+            arrays=arrays,
+        )
+
+    def restore(self, snapshot: Snapshot, *, attempt: int = 1, repeated: int = 0, accept_change: bool = False) -> None:
+        """Go on from a snapshot. Call it before `run`; what systems remember is put back when they are open.
+
+        Args:
+            snapshot: From `snapshot`, of a trainer made alike.
+            attempt: How many times the run was resumed, this one included.
+            repeated: Passes of all steps that were lost and are done again, in this attempt or earlier ones.
+            accept_change: Go on although the sentinels' answers changed by more than the tolerance.
+
+        Raises:
+            SessionError, InputError: The snapshot belongs to another network or rule.
+        """
+        self.load(snapshot.tensors)
+        self.standing = Standing.restored(snapshot.state, snapshot.arrays, snapshot.tensors)
+        self.standing.passes[REPEATED] = repeated
+        self.sentinels.restore(snapshot.arrays)
+        self._memories = dict(snapshot.arrays)
+        self._resumed_as, self._accept_change = attempt, accept_change
+
     def prepare(self) -> None:
         """Fit the standardisation, bottom up, on training rows only. Called by the first `step`; does nothing later.
 
         Raises:
             DriveError, ResponseError, MeasurementError: See `Port.measure`.
         """
-        if self.ready:
+        if not self._begun:
+            self._started = time.perf_counter()
+        if not self.ready:
+            self._standardise()
+        if self._begun:
             return
+        self._begun = True
+        if self._resumed_as is not None:
+            self.network.restore_memories(self._memories)
+            self._memories = {}
+        self._look(check=self._resumed_as is not None)
+        self._epoch_started = time.perf_counter()
+        for callback in self.callbacks:
+            callback.on_start(self)
+        if self._resumed_as is None:
+            self._checkpoint(complete=False)
+
+    def _standardise(self) -> None:
         hypotheses = len(self.rule.training_rows(self.network, self._batch(np.arange(2), 0))) // 2
         count = min(max(2, self.options.standardise_rows // hypotheses), len(self.data.train.y))
         sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
@@ -202,11 +240,8 @@ class Trainer:
                 self.recorder.responses(statistics)
                 if statistics.dead_channels:
                     name = self.network.layers[statistics.layer].name
-                    self.recorder.event("warning", f"{name}: {statistics.dead_channels} response channels are dead")
+                    self.event("warning", f"{name}: {statistics.dead_channels} response channels are dead")
         self.ready = True
-        self._epoch_started = time.perf_counter()
-        for callback in self.callbacks:
-            callback.on_start(self)
 
     def step(self) -> StepRecord:
         """Train on the next minibatch, and validate when it ends an epoch.
@@ -218,40 +253,52 @@ class Trainer:
             FaultError: A measurement failed for good, or training diverged.
             Stopped: Ctrl-C or SIGTERM.
         """
-        self._interrupted()
         self.prepare()
+        self._wait_between_steps()
+        log_before, idle_before = self.stopwatch.take()
         began, before = time.perf_counter(), self.network.count
         place = self.steps_done % self.steps_per_epoch
-        if place == 0:
+        if self._order_epoch != self.epochs_done:
             self._order = stream(self.seed, "data order", self.epochs_done).permutation(len(self.data.train.y))
+            self._order_epoch = self.epochs_done
         rows = self._rows(self._order, place)
         try:
             metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
         finally:
             count = self.network.count - before
             self.passes["train"] += count.passes
-        self._passes_per_sample = count.passes / len(rows)
+        self.standing.passes_per_sample = count.passes / len(rows)
         wrong = [name for name, values in metrics.items() if not all(map(math.isfinite, values))]
         if wrong:
             raise FaultError(
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
                 "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
             )
+        seconds = time.perf_counter() - began
+        log, idle = self.stopwatch.take()
         record = StepRecord(
             step=self.steps_done,
+            attempt=self._resumed_as or 0,
             epoch=self.epochs_done,
             time=time.time(),
             metrics=metrics,
             count=count,
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
+            digital_seconds=max(0.0, seconds - count.seconds - log - idle),
+            log_seconds=log_before + log,
+            idle_seconds=idle_before + idle,
+            joules=self._energy.joules(),
         )
-        self.steps_done += 1
-        if self.recorder:
-            self.recorder.step(record)
-        for callback in self.callbacks:
-            callback.on_step(self, record)
+        self.standing.steps += 1
+        with self.stopwatch.section("log"):
+            if self.recorder:
+                self.recorder.step(record)
+            for callback in self.callbacks:
+                callback.on_step(self, record)
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
+        elif time.perf_counter() - self._checkpointed >= self.options.checkpoint_seconds:
+            self._checkpoint(complete=False)
         return record
 
     def run(self, *, baselines: Mapping[str, float] | None = None) -> RunResult:
@@ -269,10 +316,15 @@ class Trainer:
         """
         try:
             self.prepare()
-            while self.epochs_done < self.options.epochs and not self._should_stop():
+            while self.epochs_done < self.options.epochs:
+                self._wait_between_steps()
+                if self._should_stop():
+                    break
                 self.step()
             return self._finish(baselines or {})
         except Stopped as stopped:
+            if self._between_steps and self.ready:
+                self._checkpoint_if_possible()
             self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
         except InputError as error:
@@ -311,56 +363,159 @@ class Trainer:
         finally:
             self.passes[purpose.name.lower()] += self.network.count.passes - before
 
+    def event(self, level: Level, message: str) -> None:
+        """Put a line of text into the record."""
+        if self.recorder:
+            self.recorder.event(level, message)
+        for callback in self.callbacks:
+            callback.on_event(self, level, message)
+
+    def wait_for_room(self, reason: str, has_room: Callable[[], bool]) -> bool:
+        """Wait, outputs safe, until the disk has room again: what a session calls when the disk is full.
+
+        Args:
+            reason: What is wrong, for people.
+            has_room: Asked ten times a second.
+
+        Returns:
+            Whether there is room; False after `wait_for_room` seconds without.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM meanwhile.
+        """
+        deadline = time.monotonic() + self.options.wait_for_room
+        found = False
+        with self.stopwatch.section("idle"), self._pause(reason):
+            while not (found := has_room()) and time.monotonic() < deadline:
+                self._interrupted()
+                time.sleep(_POLL)
+        return found
+
+    @contextmanager
+    def _pause(self, reason: str) -> Iterator[None]:
+        """Leave the systems for a while."""
+        with self.network.paused():
+            for callback in self.callbacks:
+                callback.on_pause(self, reason)
+            yield
+        for callback in self.callbacks:
+            callback.on_continue(self)
+
+    def _wait_between_steps(self) -> None:
+        """Stop here if that was asked for, and wait here while a callback says so."""
+        self._between_steps = True
+        self._interrupted()
+        self._hold()
+        self._between_steps = False
+
+    def _hold(self) -> None:
+        reason = self._reason_to_hold()
+        if not reason:
+            return
+        self.event("info", f"paused: {reason}")
+        with self.stopwatch.section("idle"), self._pause(reason):
+            while self._reason_to_hold():
+                self._interrupted()
+                time.sleep(_POLL)
+        self.event("info", "went on")
+
+    def _reason_to_hold(self) -> str:
+        return next(filter(None, (callback.hold(self) for callback in self.callbacks)), "")
+
+    def _look(self, *, check: bool = False) -> None:
+        """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
+        before = self.network.count.passes
+        look = self._resumed_as or 0 if check else 0
+        try:
+            records = self.sentinels.look(epoch=self.epochs_done, step=self.steps_done, look=look)
+        finally:
+            self.passes["sentinel"] += self.network.count.passes - before
+        limit = self.options.sentinel_tolerance
+        for record in records:
+            if self.recorder:
+                self.recorder.sentinel(record)
+            if check and not record.difference <= limit:
+                name = self.sentinels.names()[record.system]
+                text = (
+                    f"{name} must answer its sentinels as before, within {limit:.3g} of their spread, got a change of "
+                    f"{record.difference:.3g}."
+                )
+                if not self._accept_change:
+                    raise ResponseError(
+                        f"{text} Bring the bench back to what it was, or accept the change with --accept-changes."
+                    )
+                self.event("warning", f"{text} Accepted.")
+
+    def _checkpoint(self, *, complete: bool) -> None:
+        with self.stopwatch.section("log"):
+            if self.recorder:
+                self.recorder.checkpoint(self.snapshot(complete=complete))
+        self._checkpointed = time.perf_counter()
+
+    def _checkpoint_if_possible(self) -> None:
+        """Keep where the run stands when it is stopped; a disk that refuses costs the steps since the last one."""
+        with contextlib.suppress(PhysnetError):
+            self._checkpoint(complete=False)
+
+    def _sentinel_rows(self) -> int:
+        if self.options.sentinels == "auto":
+            return 8 if any(port.spec.kind == "measured" for port in self.network.ports) else 0
+        return self.options.sentinels
+
     def _note_fault(self, text: str) -> None:
         """Keep what a fault was, though a retry may mend it; the same text at most a few times."""
         self._faults[text] = self._faults.get(text, 0) + 1
-        if self.recorder and self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
-            self.recorder.event("warning", text)
+        if self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
+            self.event("warning", text)
 
     def _end_epoch(self) -> None:
         validate = self._validates()
         accuracy, layers = math.nan, (math.nan,) * len(self.network)
         # The epoch is over, whatever becomes of its validation: going on after a fault there starts the next one.
-        self.epochs_done += 1
+        self.standing.epochs += 1
         if validate:
             result = self.evaluate("validation")
             accuracy, layers = result.accuracy, result.layer_accuracy
         self._keep_best(accuracy)
+        self._look()
         record = EpochRecord(
             epoch=self.epochs_done - 1,
             step=self.steps_done,
             time=time.time(),
-            seconds=time.perf_counter() - self._epoch_started,
-            passes=sum(self.passes.values()),
+            seconds=self.standing.epoch_seconds + time.perf_counter() - self._epoch_started,
+            passes=sum(count for purpose, count in self.passes.items() if purpose != REPEATED),
             validation_accuracy=accuracy,
             layer_accuracy=layers,
         )
-        self._epoch_started = time.perf_counter()
-        if self.recorder:
-            self.recorder.epoch(record)
-            self.recorder.checkpoint(self.tensors(), epoch=record.epoch, step=self.steps_done)
-        for callback in self.callbacks:
-            callback.on_epoch(self, record)
+        self._epoch_started, self.standing.epoch_seconds = time.perf_counter(), 0.0
+        with self.stopwatch.section("log"):
+            if self.recorder:
+                self.recorder.epoch(record)
+            self._checkpoint(complete=True)
+            for callback in self.callbacks:
+                callback.on_epoch(self, record)
 
     def _keep_best(self, accuracy: float) -> None:
         if math.isnan(accuracy):
             return
-        if self._best is None or accuracy > self._best.accuracy:
-            self._best = _Kept(accuracy=accuracy, epoch=self.epochs_done - 1, tensors=self.tensors())
-            self._validations_without_gain = 0
+        standing = self.standing
+        if standing.best is None or accuracy > standing.best.accuracy:
+            standing.best = Kept(accuracy=accuracy, epoch=self.epochs_done - 1, tensors=self.tensors())
+            standing.without_gain = 0
             return
-        self._validations_without_gain += 1
+        standing.without_gain += 1
         patience = self.options.patience
-        if patience is not None and self._validations_without_gain >= patience:
+        if patience is not None and standing.without_gain >= patience:
             self.stop(f"validation accuracy did not improve for {patience} validations")
 
     def _should_stop(self) -> bool:
         options = self.options
-        # A characterisation before the run is not part of the budget.
-        spent = sum(self.passes.values()) - self.passes["calibrate"]
+        # A characterisation before the run is not part of the budget. Nor are lost steps: a resumed run is to end with
+        # the weights of one that was not disturbed.
+        spent = sum(self.passes.values()) - self.passes["calibrate"] - self.passes.get(REPEATED, 0)
         if options.budget_passes is not None and spent + self._passes_ahead() > options.budget_passes:
             self.stop(f"the budget of {options.budget_passes} passes is used up")
-        minutes = (time.perf_counter() - self._started) / 60
+        minutes = self.seconds / 60
         if options.budget_minutes is not None and minutes >= options.budget_minutes:
             self.stop(f"the budget of {options.budget_minutes:g} minutes is used up")
         return bool(self.stop_reason)
@@ -368,7 +523,7 @@ class Trainer:
     def _passes_ahead(self) -> int:
         """Passes of the next step, and of the validation when it ends an epoch."""
         place = self.steps_done % self.steps_per_epoch
-        one = self._passes_per_sample
+        one = self.standing.passes_per_sample
         if not one:
             # No step has told yet: what one presentation of every row costs.
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
@@ -391,9 +546,9 @@ class Trainer:
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:
         validation, kept = math.nan, self.epochs_done - 1
-        if self._best is not None:
-            validation, kept = self._best.accuracy, self._best.epoch
-            self.load(self._best.tensors)
+        if (best := self.standing.best) is not None:
+            validation, kept = best.accuracy, best.epoch
+            self.load(best.tensors)
         test = self.evaluate("test") if len(self.data.test.y) else None
         return self._end("done", self.stop_reason or "all epochs done", kept, validation, test, baselines)
 
@@ -425,7 +580,7 @@ class Trainer:
             confusion=test.confusion if test else np.zeros((self.classes, self.classes), np.int64),
             physical_passes=sum(self.passes.values()),
             passes=dict(self.passes),
-            seconds=time.perf_counter() - self._started,
+            seconds=self.seconds,
             epochs=self.epochs_done,
             steps=self.steps_done,
             kept_epoch=kept,

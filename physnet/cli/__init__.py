@@ -1,4 +1,4 @@
-"""The command line: `physnet train`, `show`, `controls`, `characterise`, `check`, `evaluate`, `predict`, `list`.
+"""The command line: `physnet train`, `watch`, `show`, `report`, `controls`, `characterise`, `check`, ...
 
 Exit codes: 0 done; 1 internal error; 2 bad input, before any training; 3 stopped by a fault, session sound; 130
 Ctrl-C; 143 SIGTERM.

@@ -15,13 +15,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"physnet {version('physnet')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _train(commands)
+    _resume(commands)
+    _watch(commands)
     _show(commands)
+    _report(commands)
     _controls(commands)
     _evaluate(commands)
     _predict(commands)
     _list(commands)
     _characterise(commands)
     _check(commands)
+    _twin(commands)
     return parser.parse_args(arguments)
 
 
@@ -33,27 +37,13 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "train",
         help="train a network; without arguments, the embedded default",
         description="Train a network and record the run. Without arguments: digits through a simulated medium.",
+        parents=[_experiment(), _device(), _json()],
     )
-    parser.add_argument(
-        "experiment", nargs="?", metavar="EXPERIMENT", help="a TOML file, or the name of a shipped experiment"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        help="change a value of the experiment, for example rule.theta=4 or layers.*.skip=false; repeat as needed",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="the seed, instead of the experiment's")
-    _device(parser)
-    parser.add_argument("--output", metavar="DIR", help="folder in which the run's own folder is made")
     parser.add_argument(
         "--controls",
         action="store_true",
         help="then run the controls: the same without the physics, for several seeds, and a verdict",
     )
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
     parser.add_argument(
         "--characterise",
         action="store_true",
@@ -62,12 +52,75 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(command=_later("train", "train"))
 
 
+def _resume(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "resume",
+        help="go on with a run that was killed or stopped",
+        description="Go on with a run that ended early, from its newest checkpoint: on a reproducible system to the "
+        "same weights, to the bit. Refused where code, bench or configuration are not as they were.",
+        parents=[_run(), _device(), _json()],
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="SECTION.KEY=VALUE",
+        help="change a value of the run's experiment; needs --accept-changes",
+    )
+    parser.add_argument(
+        "--accept-changes", action="store_true", help="go on though something changed, and record what did"
+    )
+    parser.set_defaults(command=_later("resume", "resume"))
+
+
+def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "watch",
+        help="look at a run while it goes on; pause it, end it",
+        description="Show a run that goes on: progress, curves, time left, faults. Keys pause it with its outputs "
+        "safe, let it continue, finish or interrupt it. Leaving the view (q, Ctrl-C) leaves the run alone.",
+    )
+    parser.add_argument(
+        "runs", nargs="?", default="runs", metavar="DIR", help="a run's folder, or a folder of runs (default: runs)"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="print how it stands, and end")
+    how.add_argument("--json", action="store_true", help="print how it stands as one JSON object, and end")
+    how.add_argument("--list", action="store_true", help="list the runs that go on")
+    parser.set_defaults(command=_later("watch", "watch"))
+
+
 def _show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("show", help="print what a run did", description="Print what a run did.")
-    _run(parser)
+    parser = commands.add_parser(
+        "show", help="print what a run did", description="Print what a run did.", parents=[_run()]
+    )
     parser.add_argument("--plot", action="store_true", help="also write figures")
     parser.add_argument("--figures", metavar="DIR", help="where to; the run's folder `figures` when left out")
     parser.set_defaults(command=_later("runs", "show"))
+
+
+def _report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="write a run, or several side by side, as a page",
+        description="Write all that is known of a run as one HTML page that needs nothing but itself; several runs are "
+        "compared.",
+        parents=[_json()],
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's folder, or a folder of runs: then the newest; several are compared",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the page (default: report.html in the run's folder; of several runs, in the current folder)",
+    )
+    parser.set_defaults(command=_later("report", "write_report"))
 
 
 def _controls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,14 +129,12 @@ def _controls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="compare a run with its controls",
         description="Train the network and its controls (physics zeroed, random projection, ...) with the same splits "
         "and seeds, and say whether the physics helped. Goes on where it was stopped.",
+        parents=[_run(), _device(), _json()],
     )
-    _run(parser)
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="seeds, instead of those the experiment declared; the report tells"
     )
-    _device(parser)
     parser.add_argument("--figure", action="store_true", help="also write figures/controls.png in the run's folder")
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
     parser.set_defaults(command=_later("controls", "controls"))
 
 
@@ -92,16 +143,14 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "evaluate",
         help="measure a trained network again",
         description="Classify labelled samples with the weights of a run, through the systems of its experiment.",
+        parents=[_run(), _device(), _json()],
     )
-    _run(parser)
     parser.add_argument(
         "--dataset",
         default="test",
         metavar="test|validation|train|FILE",
         help="a split of the run's own data, or a labelled CSV, NPZ or HDF5 file with the same columns (default: test)",
     )
-    _device(parser)
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
     parser.set_defaults(command=_later("runs", "evaluate_run"))
 
 
@@ -110,10 +159,9 @@ def _predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "predict",
         help="classify new samples",
         description="Classify the samples of a file with a trained network; prints CSV: row, predicted class.",
+        parents=[_run(), _device()],
     )
-    _run(parser)
     parser.add_argument("file", metavar="FILE", help="CSV, NPZ or HDF5 with the columns that the run was trained on")
-    _device(parser)
     parser.set_defaults(command=_later("runs", "predict"))
 
 
@@ -129,12 +177,14 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "characterise",
         help="measure what a system does, before any training",
         description="Measure noise, linearity, mixing, rank, sign, memory, drift and saturation of a system, or of "
-        "every system of an experiment, and say what a network can and can't learn through it.",
+        "every system of an experiment or a run, and say what a network can and can't learn through it.",
+        parents=[_json()],
     )
     parser.add_argument(
         "target",
-        metavar="SYSTEM|EXPERIMENT",
-        help="a registered system, bench.py:name, or an experiment: a TOML file or the name of a shipped one",
+        metavar="SYSTEM|EXPERIMENT|RUN",
+        help="a registered system, bench.py:name, an experiment (a TOML file or the name of a shipped one), or a run's "
+        "folder",
     )
     parser.add_argument(
         "--set",
@@ -148,8 +198,9 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of drives and order (default: 0, or the experiment's)"
     )
-    parser.add_argument("--output", default=".", metavar="DIR", help="folder for the files (default: the current one)")
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for the files (default: the run's own, else the current one)"
+    )
     parser.add_argument("--plot", action="store_true", help="also write a figure")
     parser.set_defaults(command=_later("characterise", "characterise_target"))
 
@@ -159,7 +210,27 @@ def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "check",
         help="look through an experiment before a long run",
         description="Predict passes, hours, disk and memory of a run, check data and limits, and rehearse three steps.",
+        parents=[_experiment(), _device(), _json()],
     )
+    parser.add_argument("--controls", action="store_true", help="count in what train --controls would add")
+    parser.add_argument("--characterise", action="store_true", help="count in what train --characterise would add")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="rehearse on measured systems too: this drives them. Simulated ones are rehearsed in any case",
+    )
+    parser.set_defaults(command=_later("check", "check"))
+
+
+# What several commands take, written once: each is a parser without a command of its own, a parent of theirs.
+
+
+def _shared() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(add_help=False)
+
+
+def _experiment() -> argparse.ArgumentParser:
+    parser = _shared()
     parser.add_argument(
         "experiment", nargs="?", metavar="EXPERIMENT", help="a TOML file, or the name of a shipped experiment"
     )
@@ -169,26 +240,56 @@ def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default=[],
         dest="overrides",
         metavar="SECTION.KEY=VALUE",
-        help="change a value of the experiment, as in train",
+        help="change a value of the experiment, for example rule.theta=4 or layers.*.skip=false; repeat as needed",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="the seed, instead of the experiment's")
-    _device(parser)
-    parser.add_argument("--output", metavar="DIR", help="folder in which the run's own folder would be made")
-    parser.add_argument(
-        "--rehearse",
-        action="store_true",
-        help="rehearse on measured systems too: this drives them. Simulated ones are rehearsed in any case",
+    parser.add_argument("--output", metavar="DIR", help="folder in which the run's own folder is made")
+    return parser
+
+
+def _twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "twin",
+        help="fit a digital stand-in to the raw data of a run",
+        description="Fit digital stand-ins for a system to the raw drives and responses of a run (session.raw), and "
+        "say how far they are off on drives they were not fitted to. An experiment uses one as a system of type 'twin'.",
+        parents=[_run(), _json()],
     )
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
-    parser.set_defaults(command=_later("check", "check"))
+    parser.add_argument("--system", metavar="NAME", help="system of the run; not needed where it has one only")
+    kinds = ("linear", "coherent", "mlp", "all")
+    parser.add_argument(
+        "--kind",
+        choices=kinds,
+        default="all",
+        help="linear map, complex matrix with a detector, small network (default: all)",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=("auto", "modulus", "intensity"),
+        default="auto",
+        help="what the detector behind a coherent matrix takes (default: whichever fits better)",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="file, instead of twin-SYSTEM-KIND.npz in the run")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the fit (default: 0)")
+    parser.set_defaults(command=_later("twin", "twin"))
 
 
-def _run(parser: argparse.ArgumentParser) -> None:
+def _run() -> argparse.ArgumentParser:
+    parser = _shared()
     parser.add_argument("run", metavar="RUN", help="a run's folder, or a folder of runs: then the newest")
+    return parser
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
+def _device() -> argparse.ArgumentParser:
+    parser = _shared()
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the digital part runs")
+    return parser
+
+
+def _json() -> argparse.ArgumentParser:
+    parser = _shared()
+    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
+    return parser
 
 
 class _later:  # noqa: N801 - used as a function

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..assembly import Frame, build_network, build_rule, check_data, load_dataset, load_samples
+from ..characterisation import load
+from ..characterisation.figure import write_figure as draw_characterisation
 from ..controls.report import report
 from ..data import load_features
 from ..errors import DataError, InputError, SessionError
@@ -43,9 +45,19 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"\n{report(study, study.findings())}")
     if arguments.plot or arguments.figures:
         folder = Path(arguments.figures) if arguments.figures else run.folder / "figures"
-        for path in [*write_figures(run, folder), *([draw(study, folder)] if study else [])]:
+        figures = [*write_figures(run, folder), *_characterisations(run, folder)]
+        for path in [*figures, *([draw(study, folder)] if study else [])]:
             print(f"figure        {path}")
     return 0
+
+
+def _characterisations(run: Run, folder: Path) -> Iterator[Path]:
+    """Draw what characterising the run's systems found, as far as it can be read."""
+    for file in run.characterisation_files:
+        try:
+            yield draw_characterisation(load(file), folder / f"{file.stem}.png")
+        except SessionError as error:  # `summary` has told
+            print(f"figure        none of {file.name}: {error}", file=sys.stderr)
 
 
 def evaluate_run(arguments: argparse.Namespace) -> int:

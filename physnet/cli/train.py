@@ -7,18 +7,22 @@ import json
 import math
 import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
-from ..assembly import build_network, build_rule, load_samples, plan_of, training_options
+from ..assembly import Samples, build_network, build_rule, load_samples, plan_of, training_options
 from ..baselines import raw_logistic_regression
 from ..controls import Study, plan
 from ..errors import FaultError, InputError, SessionError, Stopped
 from ..experiment import Experiment, load_experiment
 from ..interrupts import StopRequest
+from ..live import LiveFeed
+from ..network import Network
 from ..progress import ProgressBar
+from ..recording import RawRecording
 from ..records import RunPlan, RunResult
 from ..session import Session, new_run_folder, open_run
 from ..trainer import Trainer
@@ -45,48 +49,120 @@ def train(arguments: argparse.Namespace) -> int:
     device = choose_device(arguments.device)
     if arguments.controls:
         plan(experiment)  # what is wrong with the controls is told before the hours of training, not after
-    samples = load_samples(experiment)
-    rule = build_rule(experiment)
-    network = build_network(experiment, samples.frame, rule, device=device)
-    baselines = {"raw_logistic_regression": raw_logistic_regression(samples.splits)}
-    bar, stop = ProgressBar(), StopRequest()
-    trainer = Trainer(
-        network,
-        rule,
-        samples.splits,
-        classes=len(samples.frame.classes),
-        options=training_options(experiment),
-        seed=experiment.seed,
-        callbacks=[bar],
-        interrupted=stop.check,
-    )
+    run = Prepared.of(experiment, device)
     # The folder first: a bench is not switched on for a run that can't be recorded.
-    with stop, _session(experiment, plan_of(experiment, samples, trainer)) as session:
-        trainer.recorder = session
+    with run.stop, _session(experiment, plan_of(experiment, run.samples, run.trainer)) as session:
         try:
-            with network:
-                if arguments.characterise:
-                    characterise_network(experiment, network, trainer, session.folder, check=stop.check)
-                result = trainer.run(baselines=baselines)
+            result = run.follow(session, characterise=arguments.characterise)
         except InputError:
             # Nothing was trained: what is wrong is what was asked for, and an empty run would only be in the way.
             # What a characterisation measured is kept.
-            if trainer.steps_done == 0 and not trainer.passes["calibrate"]:
+            if run.trainer.steps_done == 0 and not run.trainer.passes["calibrate"]:
                 session.close()
                 shutil.rmtree(session.folder, ignore_errors=True)
             raise
+    return finish(run, result, session.folder, device=device, controls=arguments.controls, as_json_too=arguments.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything a run needs but its session, nothing opened."""
+
+    experiment: Experiment
+    samples: Samples
+    network: Network
+    trainer: Trainer
+    bar: ProgressBar
+    feed: LiveFeed
+    stop: StopRequest
+    baselines: dict[str, float]
+
+    @classmethod
+    def of(cls, experiment: Experiment, device: str, *, samples: Samples | None = None) -> Self:
+        """Make it from an experiment.
+
+        Raises:
+            PhysnetError: The data, a system or the rule can't be had.
+        """
+        samples = samples or load_samples(experiment)
+        rule = build_rule(experiment)
+        network = build_network(experiment, samples.frame, rule, device=device)
+        baselines = {"raw_logistic_regression": raw_logistic_regression(samples.splits)}
+        title = experiment.title or experiment.source
+        bar, stop, feed = ProgressBar(), StopRequest(), LiveFeed(title=title)
+        trainer = Trainer(
+            network,
+            rule,
+            samples.splits,
+            classes=len(samples.frame.classes),
+            options=training_options(experiment),
+            seed=experiment.seed,
+            callbacks=[bar, feed],
+        )
+        made = cls(
+            experiment=experiment,
+            samples=samples,
+            network=network,
+            trainer=trainer,
+            bar=bar,
+            feed=feed,
+            stop=stop,
+            baselines=baselines,
+        )
+        trainer.interrupt_with(made.check)
+        return made
+
+    def follow(self, session: Session, *, characterise: bool = False) -> RunResult:
+        """Train to the end, and keep the record.
+
+        Raises:
+            PhysnetError: As `Trainer.run`.
+        """
+        trainer = self.trainer
+        trainer.recorder, session.wait_for_room = session, trainer.wait_for_room
+        try:
+            with self.feed.serve(session.folder, trainer), self.network:
+                if self.feed.problem:
+                    trainer.event("warning", self.feed.problem)
+                if characterise:
+                    characterise_network(self.experiment, self.network, trainer, session.folder, check=self.check)
+                self._keep_raw(session)
+                return trainer.run(baselines=self.baselines)
         except (FaultError, Stopped) as error:
-            error.add_note(f"What it recorded: physnet show {shlex.quote(str(session.folder))}")
+            folder = shlex.quote(str(session.folder))
+            error.add_note(f"What it recorded: physnet show {folder}")
+            error.add_note(f"To go on with it: physnet resume {folder}")
             raise
         finally:
-            bar.close()
-    print(_report(result, session.folder, network_kinds(trainer)))
-    values = as_json(result, session.folder)
-    if arguments.controls:
-        study = Study(open_run(session.folder))
+            self.bar.close()
+
+    def check(self) -> None:
+        """Raise if a stop was asked for, by a signal or by a viewer.
+
+        Raises:
+            Stopped: It was.
+        """
+        self.stop.check()
+        self.feed.check()
+
+    def _keep_raw(self, session: Session) -> None:
+        share = self.experiment.session.raw
+        if share == "none":
+            return
+        names = [section.system for section in self.experiment.layers]
+        ports = {name: layer.port for name, layer in zip(names, self.network, strict=True)}
+        session.raw = RawRecording(session.folder, ports, share=share, trainer=self.trainer, attempt=session.attempt)
+
+
+def finish(run: Prepared, result: RunResult, folder: Path, *, device: str, controls: bool, as_json_too: bool) -> int:
+    """Say how a run went, and run its controls if asked to."""
+    print(_report(result, folder, network_kinds(run.trainer)))
+    values = as_json(result, folder)
+    if controls:
+        study = Study(open_run(folder))
         values["controls"] = run_study(study, device=device)
-        print(f"figure               {draw(study, session.folder / 'figures')}")
-    if arguments.json:
+        print(f"figure               {draw(study, folder / 'figures')}")
+    if as_json_too:
         print(json.dumps(values))
     return 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SessionError, StorageError
-from ..session.store import write_whole
+from ..session.disk import write_whole
 
 FILE = "controls.json"
 """Name of the file in a run's folder."""

@@ -43,7 +43,7 @@ class DataSection(Section):
         split_seed: Seed of the split; the run's seed when None.
     """
 
-    name: Literal["digits", "mnist", "sign", "vowels", "table"]
+    name: Literal["digits", "mnist", "sign", "vowel-audio", "vowels", "table"]
     path: Name | None = None
     features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     label: str | None = None
@@ -161,6 +161,25 @@ class TrainingSection(Section):
     retries: Annotated[int, Field(ge=0)] = 3
 
 
+class SessionSection(Section):
+    """How much is kept of a run, and how it looks after itself.
+
+    Args:
+        raw: Drives and responses that are kept as they were: none, all, or a share of the rows, above 0 and below 1.
+        checkpoint_seconds: Longest time between two checkpoints in an epoch, in s: what a kill can cost.
+        sentinels: Drives that each system answers again and again, to tell drift; `auto`: 8 where systems are measured.
+        sentinel_tolerance: Largest change of the answers with which a run is resumed, as a fraction of how much they
+            differ from each other.
+        wait_for_room: Longest wait for room on a full disk, in s.
+    """
+
+    raw: Literal["none", "all"] | Fraction = "none"
+    checkpoint_seconds: Positive = 30.0
+    sentinels: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = "auto"
+    sentinel_tolerance: Positive = 0.2
+    wait_for_room: Annotated[float, Field(ge=0)] = 600.0
+
+
 class OutputSection(Section):
     """Where the session goes.
 
@@ -217,6 +236,7 @@ class ExperimentFile(Section):
         rule: The learning rule.
         training: How long, and in which portions.
         output: Where the session goes.
+        session: How much is kept, and how the run looks after itself.
         controls: What the network is compared with.
     """
 
@@ -229,6 +249,7 @@ class ExperimentFile(Section):
     rule: RuleSection
     training: TrainingSection
     output: OutputSection = Field(default_factory=OutputSection)
+    session: SessionSection = Field(default_factory=SessionSection)
     controls: ControlsSection = Field(default_factory=ControlsSection)
 
 

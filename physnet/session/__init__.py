@@ -1,6 +1,7 @@
 """The record of a run: written while it happens, readable however it ends."""
 
+from .comparison import compare_runs
 from .reader import Run, open_run
 from .writer import Session, new_run_folder
 
-__all__ = ["Run", "Session", "new_run_folder", "open_run"]
+__all__ = ["Run", "Session", "compare_runs", "new_run_folder", "open_run"]

@@ -1,36 +1,46 @@
-"""Weights in small files of their own: `.npz` without pickle, replaced atomically, checked when read."""
+"""All that a run needs to go on, in small files: `.npz` without pickle, replaced atomically, checked when read."""
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import SessionError
-from ..records import Tensors
+from ..records import Snapshot, Tensors
 from ..weights import sha256
+from . import disk
 
 RECORD = "__checkpoint__"
-FORMAT = 1
-_NAME = re.compile(r"epoch-(\d{6,})\.npz")
+MORE = "__more__/"
+FORMAT = 2
+_NAME = re.compile(r"epoch-(\d{6,})(?:-step-(\d{9,}))?\.npz")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """Weights after an epoch.
+    """Where a run stood.
 
     Args:
-        path: The file they came from.
-        epoch: The epoch, from 0.
+        path: The file it came from.
+        epoch: The epoch just done, or the one it was in, from 0.
         step: Steps done by then.
         tensors: Every weight and rule tensor, by name.
         sha256: Their hash, as `physnet.weights.sha256` computes it.
+        complete: Whether the epoch was done.
+        state: Counters and choices; empty in a file of format 1, from which no run can go on.
+        arrays: What else the run remembered.
     """
 
     path: Path
@@ -38,55 +48,88 @@ class Checkpoint:
     step: int
     tensors: Tensors
     sha256: str
+    complete: bool = True
+    state: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Tensors = field(default_factory=dict)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What a trainer goes on from.
+
+        Raises:
+            SessionError: The file holds weights only.
+        """
+        if not self.state:
+            raise SessionError(
+                f"checkpoint {self.path} holds weights only, as physnet 0.1 wrote them: no run can go on from it. "
+                "Evaluate it, or train again."
+            )
+        return Snapshot(
+            epoch=self.epoch + self.complete,
+            step=self.step,
+            complete=self.complete,
+            tensors=self.tensors,
+            state=self.state,
+            arrays=self.arrays,
+        )
 
 
-def save(folder: Path, tensors: Tensors, *, epoch: int, step: int) -> Path:
+def save(folder: Path, snapshot: Snapshot) -> Path:
     """Write a checkpoint: to a temporary file first, so that its name always holds a whole one.
 
     Args:
         folder: An existing folder.
-        tensors: Named arrays without Python objects in them.
-        epoch: The epoch just done, from 0.
-        step: Steps done so far.
+        snapshot: Where the run stands; its arrays hold no Python objects.
 
     Returns:
-        The file, `epoch-000012.npz`.
+        The file: `epoch-000012.npz` after epoch 12, `epoch-000012-step-000000345.npz` within it.
 
     Raises:
-        ValueError: `epoch` is negative, or a tensor can't be stored.
+        ValueError: An array can't be stored.
         OSError: The disk refused. No temporary file is left.
     """
+    tensors, epoch = snapshot.tensors, snapshot.epoch - snapshot.complete
     if epoch < 0:
-        raise ValueError(f"epoch must be >= 0, got {epoch}. A checkpoint follows an epoch.")
-    if RECORD in tensors:
-        raise ValueError(f"a tensor must not be called {RECORD!r}: the checkpoint describes itself under that name.")
-    record = {"format": FORMAT, "epoch": epoch, "step": step, "sha256": sha256(tensors), "tensors": sorted(tensors)}
-    arrays = {RECORD: np.frombuffer(json.dumps(record).encode(), dtype=np.uint8), **tensors}
-    path = folder / f"epoch-{epoch:06d}.npz"
+        raise ValueError(f"epoch must be >= 0, got {epoch}. A complete checkpoint follows an epoch.")
+    if RECORD in tensors or any(name.startswith(MORE) for name in tensors):
+        raise ValueError(f"a tensor must not be called {RECORD!r} or {MORE!r}...: the checkpoint uses these names.")
+    record = {
+        "format": FORMAT,
+        "epoch": epoch,
+        "step": snapshot.step,
+        "complete": snapshot.complete,
+        "sha256": sha256(tensors),
+        "tensors": sorted(tensors),
+        "arrays": sorted(snapshot.arrays),
+        "state": snapshot.state,
+    }
+    arrays: dict[str, NDArray[Any]] = {RECORD: np.frombuffer(json.dumps(record).encode(), dtype=np.uint8), **tensors}
+    arrays |= {f"{MORE}{name}": array for name, array in snapshot.arrays.items()}
+    name = f"epoch-{epoch:06d}.npz" if snapshot.complete else f"epoch-{epoch:06d}-step-{snapshot.step:09d}.npz"
+    path = folder / name
     part = folder / f".{path.name}.part-{os.getpid()}"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # ZipInfo's fixed date makes equal weights equal files
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
     try:
-        with open(part, "wb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-                for name, array in arrays.items():
-                    # ZipInfo's fixed date makes equal weights equal files
-                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
+        disk.write_whole(part, buffer.getbuffer())
+        disk.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        disk.remove(part)
     return path
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint and verify all of it.
+    """Read a checkpoint and verify all of it. Nothing is executed, and no more memory used than the file is long.
 
     Args:
         path: A file that `save` wrote.
 
     Returns:
-        The weights, whose hash is the one that was stored with them.
+        Where the run stood; the weights have the hash that was stored with them.
 
     Raises:
         SessionError: It is missing, is no checkpoint, is cut short, lacks a tensor, or its weights changed.
@@ -102,12 +145,17 @@ def load(path: Path) -> Checkpoint:
                 raise wrong("is not a zip file (.npz)")
             with zipfile.ZipFile(stream) as archive:
                 arrays = {}
-                for name in archive.namelist():
-                    with archive.open(name) as entry:
-                        arrays[name.removesuffix(".npy")] = np.lib.format.read_array(entry, allow_pickle=False)
+                for info in archive.infolist():
+                    if info.compress_type != zipfile.ZIP_STORED:
+                        raise wrong("is compressed, which checkpoints never are")
+                    with archive.open(info) as entry:
+                        arrays[info.filename.removesuffix(".npy")] = _array(entry.read())
         record = json.loads(arrays.pop(RECORD).tobytes())
         form, epoch, step = int(record["format"]), int(record["epoch"]), int(record["step"])
         expected, listed = str(record["sha256"]), set(map(str, record["tensors"]))
+        more = set(map(str, record.get("arrays", [])))
+        state = record.get("state", {})
+        complete = bool(record.get("complete", True))
     except SessionError:
         raise
     except FileNotFoundError as error:
@@ -116,20 +164,35 @@ def load(path: Path) -> Checkpoint:
         raise wrong(f"does not describe itself: it holds no {error}") from error
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise wrong(f"is cut short or damaged ({error})") from error
-    except (OSError, ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError, MemoryError) as error:
+    except (
+        OSError, ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError, MemoryError, SyntaxError
+    ) as error:  # fmt: skip
         raise wrong(f"can't be read ({error})") from error
     if form > FORMAT:
         raise SessionError(f"checkpoint {path} has format {form}, this physnet reads up to {FORMAT}. Update physnet.")
-    if missing := sorted(listed - set(arrays)):
+    beside = {name.removeprefix(MORE): arrays.pop(name) for name in list(arrays) if name.startswith(MORE)}
+    if missing := sorted((listed - set(arrays)) | (more - set(beside))):
         raise wrong(f"lacks tensor {', '.join(missing)}")
     if (found := sha256(arrays)) != expected:
         raise wrong(f"holds weights with hash {found[:12]}..., expected {expected[:12]}...: they were changed")
-    return Checkpoint(path=path, epoch=epoch, step=step, tensors=arrays, sha256=expected)
+    return Checkpoint(
+        path=path,
+        epoch=epoch,
+        step=step,
+        tensors=arrays,
+        sha256=expected,
+        complete=complete,
+        state=state if isinstance(state, dict) else {},
+        arrays=beside,
+    )
 
 
 def listed(folder: Path) -> list[Path]:
-    """Checkpoint files of a folder, oldest epoch first; none if there is no folder."""
-    found = [(int(match[1]), path) for path in folder.glob("epoch-*.npz") if (match := _NAME.fullmatch(path.name))]
+    """Checkpoint files of a folder, the oldest first; none if there is no folder."""
+    found = []
+    for path in folder.glob("epoch-*.npz"):
+        if match := _NAME.fullmatch(path.name):
+            found.append(((int(match[1]), int(match[2]) if match[2] else math.inf), path))
     return [path for _, path in sorted(found)]
 
 
@@ -143,4 +206,21 @@ def prune(folder: Path, *, last: int = 3, best: int | None = None) -> None:
     """
     for path in listed(folder)[:-last]:
         if best is None or path.name != f"epoch-{best:06d}.npz":
-            path.unlink(missing_ok=True)
+            disk.remove(path)
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """Decode an array of NumPy's format, whose length must be what its header says."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read:
+        raise ValueError(f"version {version} of NumPy's format is not known")
+    shape, fortran, dtype = read[version](stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    rest = data[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(rest):
+        raise ValueError(f"its header says {shape} of {dtype}, which is not {len(rest)} bytes")
+    flat = np.frombuffer(bytearray(rest), dtype) if rest else np.empty(0, dtype)
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)

@@ -10,6 +10,8 @@ POSIX seconds in tables::
         steps             a table (see `table.py`): one row a step, one dataset a quantity
         epochs            a table: one row an epoch
         events            a table: one row a message
+        attempts          a table: one row each time the run was resumed
+        sentinels         a table: one row a look at a system's sentinels
         weights/<tensor>  the weights kept @written
         result            status, message, accuracies, confusion, passes by purpose, baselines (JSON)
 """
@@ -33,19 +35,24 @@ from ..weights import sha256
 from . import environment, table
 from .table import Column
 
-SCHEMA = 1
+SCHEMA = 2
 SESSION, CHECKPOINTS, RESERVE = "session.h5", "checkpoints", ".reserve"
-PURPOSES = ("standardise", "train", "validate", "test", "predict", "control", "calibrate")
+PURPOSES = ("standardise", "train", "validate", "test", "predict", "control", "calibrate", "sentinel", "repeated")
 BINS = 64
 TEXT = 512
 """Longest message, in bytes of UTF-8."""
+AXES = {"steps": ["step", "."], "epochs": "epoch", "events": "time", "attempts": "attempt", "sentinels": "epoch"}
+SIGNALS = ("steps", "epochs", "sentinels")
 POSIX = "seconds since 1970-01-01 00:00:00 UTC"
-ROOM = {"steps": (1024, 256), "epochs": (128, 128), "events": (128, 32)}
+ROOM = {"steps": (1024, 256), "epochs": (128, 128), "events": (128, 32), "attempts": (16, 16), "sentinels": (128, 128)}
 """Rows that each table has at first, and rows a chunk."""
+MOST_ROOM = 65536
+"""Most rows by which a table grows at once: what is held in memory meanwhile."""
 
 
-def step_columns(metrics: Mapping[str, str], layers: int) -> tuple[Column, ...]:
+def step_columns(metrics: Mapping[str, str], layers: int, schema: int = SCHEMA) -> tuple[Column, ...]:
     """Columns of `/entry/steps`."""
+    newer = ("digital_seconds", "log_seconds", "idle_seconds") if schema > 1 else ()
     return (
         *(Column(name=name, dtype="<i8") for name in ("step", "attempt", "epoch")),
         Column(name="time", dtype="<f8", units=POSIX),
@@ -56,13 +63,16 @@ def step_columns(metrics: Mapping[str, str], layers: int) -> tuple[Column, ...]:
             for name in ("passes", "retries", "invalid", "clipped_drive", "clipped_response")
         ),
         Column(name="system_seconds", dtype="<f8", units="s"),
+        *(Column(name=name, dtype="<f8", units="s") for name in newer),
+        *((Column(name="joules", dtype="<f8", units="J"),) if schema > 1 else ()),
     )
 
 
-def epoch_columns(layers: int) -> tuple[Column, ...]:
+def epoch_columns(layers: int, schema: int = SCHEMA) -> tuple[Column, ...]:
     """Columns of `/entry/epochs`."""
     return (
         Column(name="epoch", dtype="<i8"),
+        *((Column(name="attempt", dtype="<i8"),) if schema > 1 else ()),
         Column(name="step", dtype="<i8"),
         Column(name="time", dtype="<f8", units=POSIX),
         Column(name="seconds", dtype="<f8", units="s"),
@@ -77,11 +87,31 @@ EVENT_COLUMNS = (
     Column(name="level", dtype="S8", units=""),
     Column(name="message", dtype=f"S{TEXT}", units=""),
 )
+ATTEMPT_COLUMNS = (
+    Column(name="attempt", dtype="<i8"),
+    Column(name="step", dtype="<i8"),
+    Column(name="time", dtype="<f8", units=POSIX),
+    Column(name="version", dtype="S32", units=""),
+    Column(name="commit", dtype="S40", units=""),
+    Column(name="platform", dtype="S64", units=""),
+    Column(name="changes", dtype=f"S{TEXT}", units=""),
+)
+SENTINEL_COLUMNS = (
+    *(Column(name=name, dtype="<i8") for name in ("epoch", "step", "attempt", "system")),
+    Column(name="time", dtype="<f8", units=POSIX),
+    Column(name="difference", dtype="<f8"),
+    Column(name="drift", dtype="<f8"),
+)
 
 
-def columns_of(metrics: Mapping[str, str], layers: int) -> dict[str, tuple[Column, ...]]:
-    """Columns of every table, by the name of its group."""
-    return {"steps": step_columns(metrics, layers), "epochs": epoch_columns(layers), "events": EVENT_COLUMNS}
+def columns_of(metrics: Mapping[str, str], layers: int, schema: int = SCHEMA) -> dict[str, tuple[Column, ...]]:
+    """Columns of every table that a file of some schema has, by the name of its group."""
+    older = {
+        "steps": step_columns(metrics, layers, schema),
+        "epochs": epoch_columns(layers, schema),
+        "events": EVENT_COLUMNS,
+    }
+    return older if schema < 2 else {**older, "attempts": ATTEMPT_COLUMNS, "sentinels": SENTINEL_COLUMNS}
 
 
 def now() -> str:
@@ -188,7 +218,7 @@ def build(plan: RunPlan) -> bytes:
             }
         )
         file.attrs["physnet_version"] = environment.version("physnet")
-        entry = _group(file, "entry", "NXentry", default="steps")
+        entry = _group(file, "entry", "NXentry", default="epochs")
         entry["title"] = plan.title.replace("\0", " ")
         entry["start_time"] = moment
         _fixed(entry, "end_time", 40, "")
@@ -196,7 +226,7 @@ def build(plan: RunPlan) -> bytes:
         entry.create_dataset("classes", data=list(plan.classes), dtype=h5py.string_dtype(), shape=(classes,))
         for name, value in {
             "configuration": plan.configuration,
-            "environment": environment.describe(),
+            "environment": {**environment.describe(), "code": dict(plan.code)},
             "data": plan.data,
         }.items():
             entry[name] = dump(name, value)
@@ -210,19 +240,20 @@ def build(plan: RunPlan) -> bytes:
             group["spec"].attrs["media_type"] = "application/json"
 
         columns = columns_of(plan.metrics, layers)
-        for name, axis in {"steps": "step", "epochs": "epoch", "events": "time"}.items():
-            group = _group(entry, name, "NXcollection" if name == "events" else "NXdata", axes=axis)
+        for name, axis in AXES.items():
+            group = _group(entry, name, "NXdata" if name in SIGNALS else "NXcollection", axes=axis)
             group.attrs["columns"] = dump(name, [column.name for column in columns[name]])
             rows, chunk = ROOM[name]
             table.create(group, columns[name], rows=rows, chunk=chunk)
         entry["steps"].attrs["signal"] = next(iter(plan.metrics), "seconds")
         entry["steps"].attrs["metrics"] = dump("metrics", plan.metrics)
         entry["epochs"].attrs["signal"] = "validation_accuracy"
+        entry["sentinels"].attrs["signal"] = "drift"
 
         parts = _group(entry, "layers", "NXcollection")
         for index, name in enumerate(plan.layers):
             layer = _group(parts, key(name), "NXcollection", name=name, index=index, system=plan.layer_systems[index])
-            response = _group(layer, "response", "NXdata", signal="histogram", axes="edges", rows=-1)
+            response = _group(layer, "response", "NXdata", signal="histogram", rows=-1)
             for field in ("mean", "deviation", "minimum", "maximum"):
                 response[field] = np.full(plan.response_channels[index], np.nan)
             response["histogram"] = np.full(BINS, -1, dtype=np.int64)
@@ -261,9 +292,9 @@ def write_responses(group: h5py.Group, statistics: ResponseStatistics) -> None:
         group.attrs[name] = int(getattr(statistics, name))
 
 
-def write_end(entry: h5py.Group, status: str, message: str) -> None:
-    """Say how the run ended, in place."""
-    entry["end_time"][()] = text(now(), 40)
+def write_end(entry: h5py.Group, status: str, message: str, *, ended: bool = True) -> None:
+    """Say how the run ended, in place; or, where it has not, that it goes on."""
+    entry["end_time"][()] = text(now() if ended else "", 40)
     entry["result/message"][()] = text(message)
     entry["result/status"][()] = text(status, 16)
 
@@ -298,6 +329,24 @@ def mismatch(planned: Tensors, tensors: Tensors) -> str:
         expected, found = np.asarray(planned[name]), np.asarray(tensors[name])
         if (expected.shape, expected.dtype) != (found.shape, found.dtype):
             return f"tensor {name} must be {expected.dtype} {expected.shape}, got {found.dtype} {found.shape}"
+    return ""
+
+
+def other_plan(entry: h5py.Group, plan: RunPlan) -> str:
+    """Say in what way a file was not laid out for a plan; empty where it was."""
+    layers = tuple(str(group.attrs["name"]) for group in ordered(entry["layers"]))
+    if layers != plan.layers:
+        return f"its layers are {', '.join(layers)}, not {', '.join(plan.layers)}"
+    metrics = json.loads(entry["steps"].attrs["metrics"])
+    if list(metrics) != list(plan.metrics):
+        return f"its metrics are {', '.join(metrics)}, not {', '.join(plan.metrics)}"
+    stored = {str(dataset.attrs["name"]): dataset for dataset in entry["weights"].values()}
+    if odd := sorted(set(stored) ^ set(plan.tensors)):
+        return f"tensor {odd[0]} is in only one of the two"
+    for name, dataset in stored.items():
+        tensor = np.asarray(plan.tensors[name])
+        if (dataset.shape, dataset.dtype) != (tensor.shape, tensor.dtype):
+            return f"tensor {name} was {dataset.dtype} {dataset.shape}, and is {tensor.dtype} {tensor.shape}"
     return ""
 
 

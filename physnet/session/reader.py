@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 from ..errors import SessionError
 from ..records import ResponseStatistics, RunResult, Status, Tensors
 from ..weights import sha256
-from . import checkpoint, layout, table
+from . import checkpoint, frames, histories, layout, table, timings
 from .layout import CHECKPOINTS, SESSION
 
-Ending = Status | Literal["killed"]
-_ENDINGS = ("done", "fault", "interrupted", "terminated")
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from ..characterisation import Characterisation
+
+Ending = Status
+_ENDINGS = ("done", "fault", "interrupted", "terminated", "killed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +79,18 @@ class Run:
         systems: Spec of each system, by name, with its `kind`.
         classes: Name of each class.
         metrics: Unit of each metric, by name.
-        steps: By quantity, one entry per sound row: shape `(n,)`, per-layer metrics `(n, layers)`.
+        steps: By quantity, one entry per step: shape `(n,)`, per-layer metrics `(n, layers)`. Of a step that was lost
+            and done again, the last time.
         epochs: The same for epochs.
+        attempts: The same for the times that the run was resumed.
+        sentinels: The same for looks at the systems' sentinels.
         events: What happened, in order.
         responses: What the physics of layers answered before step 0; layers without are missing.
         result: How the run ended; None when it ended without a result.
         damaged_rows: Rows left out because they did not match their CRC; a kill can cost one.
+        superseded_steps: Rows of steps that were lost, by a kill, and done again or to be done again.
+        superseded_passes: Passes of those steps.
+        schema: Version of the layout of the file.
         file_weights: The weights in `session.h5`; None when they were never written or don't match their hash.
     """
 
@@ -100,10 +112,15 @@ class Run:
     metrics: Mapping[str, str]
     steps: Mapping[str, NDArray[Any]]
     epochs: Mapping[str, NDArray[Any]]
+    attempts: Mapping[str, NDArray[Any]]
+    sentinels: Mapping[str, NDArray[Any]]
     events: tuple[Event, ...]
     responses: tuple[ResponseStatistics, ...]
     result: RunResult | None
     damaged_rows: int
+    superseded_steps: int
+    superseded_passes: int
+    schema: int
     file_weights: KeptWeights | None
 
     def kind(self, system: str) -> str:
@@ -120,6 +137,33 @@ class Run:
         """Checkpoint files, oldest epoch first; not verified."""
         return checkpoint.listed(self.folder / CHECKPOINTS)
 
+    @property
+    def characterisation_files(self) -> list[Path]:
+        """Files of the characterisations of the run's systems, by name; not verified."""
+        return sorted(self.folder.glob("characterisation-*.h5"))
+
+    def characterisations(self) -> tuple[Characterisation, ...]:
+        """Return what characterising the run's systems found, before its first step or later, oldest first.
+
+        Raises:
+            SessionError: One of the files can't be read.
+        """
+        from ..characterisation import load  # it writes its files as sessions do, and imports them
+
+        return tuple(sorted(map(load, self.characterisation_files), key=lambda found: found.created))
+
+    def frame(self, name: frames.TableName = "steps") -> pd.DataFrame:
+        """Return a table for pandas: see `physnet.session.frames.frame`."""
+        return frames.frame(self, name)
+
+    def dataset(self) -> xr.Dataset:
+        """Return steps and epochs with their axes and units, for xarray: see `physnet.session.frames.dataset`."""
+        return frames.dataset(self)
+
+    def timings(self) -> timings.Timings:
+        """Return where the time went: see `physnet.session.timings.timings`."""
+        return timings.timings(self)
+
     def weights(self) -> KeptWeights:
         """Return the final weights, or else those of the newest sound checkpoint; `source` says which.
 
@@ -135,6 +179,8 @@ class Run:
             except SessionError as error:
                 problems.append(str(error))
                 continue
+            if found.step == 0:
+                continue  # the weights that a run begins with are nobody's result
             source = f"checkpoint of epoch {found.epoch + 1}"  # counted from 1 for people, as progress does
             return KeptWeights(tensors=found.tensors, sha256=found.sha256, source=source)
         why = " ".join(problems) or "It ended before its first checkpoint."
@@ -202,9 +248,12 @@ def _read(file: h5py.File, folder: Path) -> Run:
     entry = file["entry"]
     layers = tuple(_text(group.attrs["name"]) for group in layout.ordered(entry["layers"]))
     metrics = json.loads(_text(entry["steps"].attrs["metrics"]))
+    schema = int(file.attrs["physnet_schema"])
     tables = {
-        name: table.read(entry[name], columns) for name, columns in layout.columns_of(metrics, len(layers)).items()
+        name: table.read(entry[name], columns)
+        for name, columns in layout.columns_of(metrics, len(layers), schema).items()
     }
+    history = histories.current(tables, layout.columns_of(metrics, len(layers)))
     events = tables["events"].values
     status = _text(entry["result/status"][()])
     if status not in (*_ENDINGS, "running"):
@@ -232,8 +281,10 @@ def _read(file: h5py.File, folder: Path) -> Run:
         systems=systems,
         classes=tuple(map(_text, entry["classes"][()])),
         metrics=metrics,
-        steps=tables["steps"].values,
-        epochs=tables["epochs"].values,
+        steps=history.steps,
+        epochs=history.epochs,
+        attempts=history.attempts,
+        sentinels=history.sentinels,
         events=tuple(
             Event(time=float(when), level=_text(level), message=_text(message))
             for when, level, message in zip(events["time"], events["level"], events["message"], strict=True)
@@ -241,6 +292,9 @@ def _read(file: h5py.File, folder: Path) -> Run:
         responses=tuple(filter(None, (_responses(entry, n, name) for n, name in enumerate(layers)))),
         result=None if killed else _result(entry["result"], ending),
         damaged_rows=sum(rows.damaged for rows in tables.values()),
+        superseded_steps=history.superseded_steps,
+        superseded_passes=history.superseded_passes,
+        schema=schema,
         file_weights=_weights(entry["weights"]),
     )
 

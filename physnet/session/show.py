@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..characterisation import load
 from ..errors import SessionError
 from .reader import Run
 
@@ -59,8 +60,7 @@ def _entries(run: Run) -> Iterator[tuple[str, str]]:
         kind = run.kind(name)
         repeat = "" if used == 1 else f", {used} layers"
         yield "physics" if index == 0 else "", f"{name}: {kind.upper()}{_shapes(spec)}{repeat}"
-    if files := sorted(file.name for file in run.folder.glob("characterisation-*.h5")):
-        yield "characterised", ", ".join(files)
+    yield from _characterised(run)
     yield "network", " -> ".join(run.layers) + f" -> {len(run.classes)} classes"
     if data := _data(run):
         yield "data", data
@@ -68,8 +68,8 @@ def _entries(run: Run) -> Iterator[tuple[str, str]]:
     yield from _accuracy(run)
     yield from _weights(run)
     yield from _events(run)
-    if missing := _missing(run):
-        yield "missing", "; ".join(missing)
+    if parts := missing(run):
+        yield "missing", "; ".join(parts)
 
 
 def _shapes(spec: object) -> str:
@@ -80,6 +80,18 @@ def _shapes(spec: object) -> str:
         return ""
     sizes = ["x".join(map(str, part["shape"])) for part in (drive, response)]
     return f", drive {sizes[0]}, response {sizes[1]}"
+
+
+def _characterised(run: Run) -> Iterator[tuple[str, str]]:
+    for index, file in enumerate(run.characterisation_files):
+        label = "" if index else "characterised"
+        try:
+            found = load(file)
+        except SessionError as error:
+            yield label, str(error)
+            continue
+        head = f"{found.name}: {found.kind.upper()}, {found.count.passes} passes, {file.name}."
+        yield label, " ".join([head, *found.sentences])
 
 
 def _data(run: Run) -> str:
@@ -121,10 +133,10 @@ def _progress(run: Run) -> Iterator[tuple[str, str]]:
         yield "", "in training: " + ", ".join(f"{int(steps[name].sum())} {text}" for name, text in names.items())
         total, system = float(steps["seconds"].sum()), float(steps["system_seconds"].sum())
         share = f" ({100 * system / total:.0f} %)" if total > 0 else ""
-        whole = f"; {_duration(result.seconds)} for the whole run" if result and result.seconds >= 0 else ""
+        whole = f"; {duration(result.seconds)} for the whole run" if result and result.seconds >= 0 else ""
         yield (
             "time",
-            f"steps {_duration(total)}: system {_duration(system)}{share}, digital {_duration(total - system)}{whole}",
+            f"steps {duration(total)}: system {duration(system)}{share}, digital {duration(total - system)}{whole}",
         )
 
 
@@ -173,20 +185,21 @@ def _events(run: Run) -> Iterator[tuple[str, str]]:
         yield "", f"and {rest} more"
 
 
-def _missing(run: Run) -> list[str]:
-    missing = []
+def missing(run: Run) -> list[str]:
+    """Return what a reader would look for and the run does not hold, each in a few words."""
+    parts = []
     if run.damaged_rows:
-        missing.append(f"{run.damaged_rows} damaged rows were left out")
+        parts.append(f"{run.damaged_rows} damaged rows were left out")
     if run.result is None:
-        missing.append("no result, so no test accuracy")
+        parts.append("no result, so no test accuracy")
         if run.file_weights is None and not run.checkpoints:
-            missing.append("no weights: it ended before the first checkpoint")
+            parts.append("no weights: it ended before the first checkpoint")
     elif math.isnan(run.result.test_accuracy):
-        missing.append("the test split was not measured")
+        parts.append("the test split was not measured")
     if len(run.responses) < len(run.layers):
         absent = set(range(len(run.layers))) - {statistics.layer for statistics in run.responses}
-        missing.append("no response statistics of " + ", ".join(run.layers[layer] for layer in sorted(absent)))
-    return missing
+        parts.append("no response statistics of " + ", ".join(run.layers[layer] for layer in sorted(absent)))
+    return parts
 
 
 def _percent(value: float) -> str:
@@ -197,7 +210,8 @@ def _percents(values: tuple[float, ...]) -> str:
     return ", ".join("-" if math.isnan(value) else _percent(value) for value in values)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration for people: `3.2 s`, `12.0 min`, `7.5 h`."""
     if not seconds < 120:
         return (
             "unknown"

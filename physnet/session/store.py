@@ -11,16 +11,22 @@ import contextlib
 import errno
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
+
+import h5py
+
+from . import disk
+from .disk import MOVABLE, Pieces
+from .overlay import changed
 
 try:
     import fcntl
 except ImportError:  # Windows, where HDF5 does not lock either
     fcntl = None  # type: ignore[assignment]
 
-MOVABLE = os.name != "nt"  # whether an open file, or its folder, can be renamed
-_BLOCK = 4096
+Change = Callable[[h5py.File], None]
 
 
 class SessionFile:
@@ -29,17 +35,26 @@ class SessionFile:
     While it is open it holds the lock that HDF5's readers ask for.
 
     Args:
-        path: Where the file is going to be; its folder exists.
-        image: What it holds at first.
+        path: An existing file.
 
     Raises:
-        OSError: The disk refused.
+        BlockingIOError: Another process has it.
+        OSError: It can't be opened.
     """
 
-    def __init__(self, path: Path, image: bytes) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        write_whole(path, image)
         self.stream = _open(path)
+
+    @classmethod
+    def create(cls, path: Path, image: bytes) -> Self:
+        """Make a file in an existing folder.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        disk.write_whole(path, image)
+        return cls(path)
 
     def move_folder(self, folder: Path) -> None:
         """Give the folder that the file lies in another name.
@@ -49,67 +64,63 @@ class SessionFile:
         """
         if not MOVABLE:
             self.stream.close()
-        os.rename(self.path.parent, folder)
+        disk.rename(self.path.parent, folder)
         self.path = folder / self.path.name
         if not MOVABLE:
             self.stream = _open(self.path)
-        _sync_names(folder.parent)
 
-    def image(self) -> bytes:
-        """Return all of it."""
-        self.stream.seek(0)
-        return self.stream.readall()
+    def read(self) -> h5py.File:
+        """Open it for reading, beside this process's own lock. Close what is returned."""
+        return h5py.File(self.path, "r", locking=False)
 
-    def put(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+    def put(self, pieces: Pieces) -> None:
         """Write bytes at offsets that the file already has room for. A killed process no longer loses them.
 
         Raises:
             OSError: The disk refused.
         """
         for offset, data in pieces:
-            self.stream.seek(offset)
-            if self.stream.write(data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            disk.write_at(self.stream, offset, data)
 
-    def replace(self, image: bytes) -> None:
-        """Put a new file in its place, at once.
+    def replace(self, change: Change) -> None:
+        """Put a changed file in its place, at once.
 
         Raises:
             OSError: The disk refused. The file is as it was.
         """
         part = self.path.with_name(f".{self.path.name}.part")
         fresh, old = None, self.stream
+        overlay = changed(old, change)
         try:
-            write_whole(part, image)
+            disk.write_changed(part, self.path, overlay.pieces(), overlay.size)
             if MOVABLE:  # both stay open, so that there is no moment in which the session is not locked
                 fresh = _open(part)
             else:
                 old.close()
-            os.replace(part, self.path)
+            disk.replace(part, self.path)
         finally:
             if part.exists():  # it did not take the file's place
                 if fresh is not None:
                     fresh.close()
                 with contextlib.suppress(OSError):
-                    part.unlink()
+                    disk.remove(part)
                 if old.closed:
                     self.stream = _open(self.path)
             elif fresh is not None or old.closed:
                 self.stream = fresh or _open(self.path)
                 old.close()
-        _sync_names(self.path.parent)
 
-    def overwrite(self, image: bytes) -> None:
-        """Write what differs in place: for the end of a run on a full disk, where there is no room for a copy.
+    def overwrite(self, change: Change) -> None:
+        """Change the file in place: for the end of a run on a full disk, where there is no room for a copy.
 
         Raises:
-            OSError: The image is longer, or the disk refused.
+            OSError: It would become longer, or the disk refused.
         """
-        old = self.image()
-        if len(image) != len(old):
+        overlay = changed(self.stream, change)
+        if overlay.size > self.stream.seek(0, io.SEEK_END):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        blocks = (slice(start, start + _BLOCK) for start in range(0, len(image), _BLOCK))
-        self.put((block.start, image[block]) for block in blocks if image[block] != old[block])
+        self.put(overlay.pieces())
+        self.stream.truncate(overlay.size)
         self.sync()
 
     def sync(self) -> None:
@@ -121,33 +132,14 @@ class SessionFile:
         self.stream.close()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file and have the disk take it.
-
-    Raises:
-        OSError: The disk refused.
-    """
-    with open(path, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_names(folder: Path) -> None:
-    """Have the disk take what was renamed in a folder, where a system can."""
-    if not MOVABLE:
-        return
-    with contextlib.suppress(OSError):  # some network disks refuse; the rename stands
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def _open(path: Path) -> io.FileIO:
     stream = io.FileIO(path, "r+")
     if fcntl is not None:
-        with contextlib.suppress(OSError):  # a disk without locks: readers can't tell that the run is going on
+        try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise
+        except OSError:  # a disk without locks: readers can't tell that the run is going on
+            pass
     return stream

@@ -54,10 +54,12 @@ class Rows:
     Args:
         values: By column, the sound rows: shape `(n,)` or `(n, k)`.
         damaged: Rows that were begun but don't match their CRC: they are left out.
+        places: Which rows of the table the sound ones are.
     """
 
     values: Mapping[str, NDArray[Any]]
     damaged: int
+    places: NDArray[np.int64]
 
 
 class Table:
@@ -141,6 +143,13 @@ def resize(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
             dataset[before:] = 0 if column.name == CRC else column.fill
 
 
+def clear(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
+    """Make all rows from `rows` on unwritten again."""
+    for column in (*columns, Column(name=CRC, dtype="<u4")):
+        if len(group[column.name]) > rows:
+            group[column.name][rows:] = 0 if column.name == CRC else column.fill
+
+
 def read(group: h5py.Group, columns: Sequence[Column]) -> Rows:
     """Read the sound rows of a table.
 
@@ -167,7 +176,8 @@ def read(group: h5py.Group, columns: Sequence[Column]) -> Rows:
             continue
         sound[n] = zlib.crc32(row) == stored[n]
         damaged += not sound[n]
-    return Rows(values={column.name: found[column.name][sound] for column in columns}, damaged=damaged)
+    values = {column.name: found[column.name][sound] for column in columns}
+    return Rows(values=values, damaged=damaged, places=np.flatnonzero(sound))
 
 
 def _offsets(dataset: h5py.Dataset) -> list[int]:

@@ -11,26 +11,50 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import os
+import platform
 import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import h5py
 
 from ..errors import SessionError, Stopped, StorageError
-from ..records import EpochRecord, Level, ResponseStatistics, RunPlan, RunResult, Status, StepRecord, Tensors
-from . import checkpoint, layout, table
+from ..records import (
+    EpochRecord,
+    Level,
+    ResponseStatistics,
+    RunPlan,
+    RunResult,
+    SentinelRecord,
+    Snapshot,
+    Status,
+    StepRecord,
+    Tensors,
+)
+from . import checkpoint, disk, environment, layout, table
 from .layout import CHECKPOINTS, RESERVE, SESSION, text
-from .store import SessionFile, write_whole
+from .store import SessionFile
 from .table import Table
 
 RESERVE_BYTES = 1 << 20
+WaitForRoom = Callable[[str, Callable[[], bool]], bool]
+
+
+class RawLog(Protocol):
+    """Whoever keeps raw drives and responses beside the session."""
+
+    def flush(self) -> None:
+        """Return when all that was handed over is written."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        ...
 
 
 def new_run_folder(parent: Path, name: str) -> Path:
@@ -70,6 +94,13 @@ class Session:
         self._fault = ""
         self._ended = False
         self._best: tuple[float, int | None] = (-1.0, None)
+        self.attempt = 0
+        """How many times the run was resumed."""
+        self.raw: RawLog | None = None
+        """Where raw drives and responses go: flushed before each checkpoint, closed with the session."""
+        self.wait_for_room: WaitForRoom | None = None
+        """Asked when the disk is full, with a reason and a function that tells whether there is room again: True to
+        try again. None: a full disk ends the session at once."""
 
     @classmethod
     def create(cls, folder: Path, plan: RunPlan) -> Self:
@@ -93,12 +124,11 @@ class Session:
         reserve = RESERVE_BYTES + sum(int(array.nbytes) for array in plan.tensors.values())
         file = None
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(folder.parent)
             shutil.rmtree(part, ignore_errors=True)
-            (part / CHECKPOINTS).mkdir(parents=True)
-            # random bytes: a disk that compresses or leaves out zeros would reserve nothing
-            write_whole(part / RESERVE, (os.urandom(1 << 16) * (reserve // (1 << 16) + 1))[:reserve])
-            file = SessionFile(part / SESSION, image)
+            disk.make_folder(part / CHECKPOINTS)
+            disk.write_whole(part / RESERVE, _noise(reserve))
+            file = SessionFile.create(part / SESSION, image)
             file.move_folder(folder)
         except BaseException as error:
             if file is not None:
@@ -111,6 +141,78 @@ class Session:
                 ) from error
             raise
         return cls(folder, plan, file)
+
+    @classmethod
+    def resume(cls, folder: Path, plan: RunPlan, *, step: int, changes: str = "") -> Self:
+        """Open the session of a run that ended before it was done, to go on with it.
+
+        Rows of steps from `step` on stay in the file, and are shown no more.
+
+        Args:
+            folder: The run folder.
+            plan: What the run is going to do: layers, metrics and tensors as before.
+            step: Steps done at the checkpoint that the run goes on from.
+            changes: What is not as it was, for the record.
+
+        Returns:
+            The open session.
+
+        Raises:
+            SessionError: The run is still going on, can't be opened, or has another plan or schema.
+        """
+        folder = Path(os.path.abspath(folder))
+        try:
+            file = SessionFile(folder / SESSION)
+        except BlockingIOError as error:
+            raise SessionError(f"run {folder} is still going on: another process is writing it.") from error
+        except OSError as error:
+            raise SessionError(f"run {folder} can't be written to: {_reason(error)}.") from error
+        session = cls(folder, plan, file)
+        try:
+            session._take_up(step, changes)
+        except OSError as error:
+            file.close()
+            raise SessionError(f"run {folder} can't be gone on with: {_reason(error)}.") from error
+        except BaseException:
+            file.close()
+            raise
+        return session
+
+    def _take_up(self, step: int, changes: str) -> None:
+        with self._file.read() as file:
+            schema = int(file.attrs["physnet_schema"])
+            if schema != layout.SCHEMA:
+                raise SessionError(
+                    f"run {self.folder} has schema {schema}, and runs of schema {layout.SCHEMA} can be gone on with. "
+                    "physnet recover brings an older one up to date."
+                )
+            entry = file["entry"]
+            if problem := layout.other_plan(entry, self._plan):
+                raise SessionError(f"run {self.folder} can't be gone on with: {problem}.")
+            found = {name: table.read(entry[name], columns) for name, columns in self._columns.items()}
+            self._used = {name: int(rows.places[-1]) + 1 if len(rows.places) else 0 for name, rows in found.items()}
+            self.attempt = 1 + max([0, *found["attempts"].values["attempt"].tolist()])
+            for accuracy, epoch in zip(
+                found["epochs"].values["validation_accuracy"], found["epochs"].values["epoch"], strict=True
+            ):
+                if accuracy > self._best[0]:
+                    self._best = (float(accuracy), int(epoch))
+
+        def change(file: h5py.File) -> None:
+            entry = file["entry"]
+            for name, columns in self._columns.items():
+                rows, _ = layout.ROOM[name]
+                table.clear(entry[name], columns, self._used[name])
+                table.resize(entry[name], columns, max(rows, self._used[name] + rows // 2))
+            layout.write_end(entry, "running", "", ended=False)
+
+        (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
+        size = RESERVE_BYTES + sum(int(array.nbytes) for array in self._plan.tensors.values())
+        disk.write_whole(self.folder / RESERVE, _noise(size))
+        self._file.replace(change)
+        commit = str(environment.describe()["git_commit"])
+        row = [self.attempt, step, time.time(), text(environment.version("physnet"), 32), text(commit, 40)]
+        self._append("attempts", [*row, text(platform.platform(), 64), text(changes)])
 
     def step(self, record: StepRecord) -> None:
         """Keep a step. After it returns, a killed process no longer loses it.
@@ -127,10 +229,11 @@ class Session:
                 f"{found}. The rule must record what it declared."
             )
         count = record.count
-        values: list[Any] = [record.step, record.attempt, record.epoch, record.time, record.seconds]
+        values: list[Any] = [record.step, self.attempt, record.epoch, record.time, record.seconds]
         values += [record.metrics[name] for name in self._plan.metrics]
         values += [count.passes, count.retries, count.invalid, count.clipped_drive, count.clipped_response]
-        self._append("steps", [*values, count.seconds])
+        values += [count.seconds, record.digital_seconds, record.log_seconds, record.idle_seconds, record.joules]
+        self._append("steps", values)
 
     def epoch(self, record: EpochRecord) -> None:
         """Keep an epoch.
@@ -144,8 +247,18 @@ class Session:
             raise SessionError(f"layer_accuracy must have {layers} values, got {len(record.layer_accuracy)}.")
         if record.validation_accuracy > self._best[0]:
             self._best = (record.validation_accuracy, record.epoch)
-        head = [record.epoch, record.step, record.time, record.seconds, record.passes, record.validation_accuracy]
-        self._append("epochs", [*head, record.layer_accuracy])
+        head = [record.epoch, self.attempt, record.step, record.time, record.seconds, record.passes]
+        self._append("epochs", [*head, record.validation_accuracy, record.layer_accuracy])
+
+    def sentinel(self, record: SentinelRecord) -> None:
+        """Keep a look at a system's sentinels.
+
+        Raises:
+            SessionError: The session is closed.
+            StorageError: The disk refused.
+        """
+        head = [record.epoch, record.step, self.attempt, record.system, record.time]
+        self._append("sentinels", [*head, record.difference, record.drift])
 
     def event(self, level: Level, message: str) -> None:
         """Keep a line of text with the time; what is longer than 512 bytes is cut.
@@ -167,27 +280,28 @@ class Session:
         if not 0 <= statistics.layer < len(self._plan.layers):
             raise SessionError(f"layer must be 0 to {len(self._plan.layers) - 1}, got {statistics.layer}.")
         where = f"entry/layers/{layout.key(self._plan.layers[statistics.layer])}/response"
-        try:
-            self._rebuild(lambda file: layout.write_responses(file[where], statistics))
-        except OSError as error:
-            raise self._fail(error) from error
+        self._patiently(lambda: self._file.replace(lambda file: layout.write_responses(file[where], statistics)))
 
-    def checkpoint(self, tensors: Tensors, *, epoch: int, step: int) -> None:
-        """Keep the weights after an epoch: the last three, and those of the best validated epoch.
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Keep all that the run needs to go on: the last three times, and that of the best validated epoch.
 
         Raises:
-            SessionError: The session is closed, or the tensors can't be stored.
+            SessionError: The session is closed, or an array can't be stored.
             StorageError: The disk refused. Older checkpoints are untouched.
         """
         self._check_open()
-        try:
-            checkpoint.save(self.folder / CHECKPOINTS, tensors, epoch=epoch, step=step)
+
+        def write() -> None:
+            checkpoint.save(self.folder / CHECKPOINTS, snapshot)
             checkpoint.prune(self.folder / CHECKPOINTS, best=self._best[1])
             self._file.sync()
+
+        try:
+            if self.raw is not None:
+                self.raw.flush()
+            self._patiently(write)
         except ValueError as error:
-            raise SessionError(f"weights after epoch {epoch} can't be kept: {error}") from error
-        except OSError as error:
-            raise self._fail(error) from error
+            raise SessionError(f"where the run stands at step {snapshot.step} can't be kept: {error}") from error
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:
         """Keep the weights of the run and how it ended, and close. All of it appears at once, or none.
@@ -206,6 +320,8 @@ class Session:
             layout.write_result(file["entry"], result, None if wrong else tensors)
             layout.write_end(file["entry"], result.status, result.message)
 
+        if self.raw is not None:
+            self.raw.close()
         try:
             self._end(change)
         except OSError as error:
@@ -225,8 +341,11 @@ class Session:
     def close(self) -> None:
         """Close the files. Never raises; a run that did not finish keeps the status it has."""
         self._ended = True
+        if self.raw is not None:
+            with contextlib.suppress(OSError, StorageError):
+                self.raw.close()
         with contextlib.suppress(OSError):
-            (self.folder / RESERVE).unlink(missing_ok=True)
+            disk.remove(self.folder / RESERVE)
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -254,32 +373,61 @@ class Session:
     def _append(self, name: str, values: Sequence[Any]) -> None:
         self._check_open()
         number = self._used[name]
-        try:
+
+        def write() -> None:
             if number >= self._table(name).capacity:
-                room = 2 * number
-                self._rebuild(lambda file: table.resize(file["entry"][name], self._columns[name], room))
+                room = number + min(max(number, layout.ROOM[name][0]), layout.MOST_ROOM)
+                self._file.replace(lambda file: table.resize(file["entry"][name], self._columns[name], room))
             self._file.put(self._table(name).pieces(number, values))
-        except OSError as error:
-            raise self._fail(error) from error
+
+        self._patiently(write)
         self._used[name] = number + 1
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        """Write, and on a full disk wait for room if anybody is there to wait.
+
+        `write` can be done again after it failed.
+
+        Raises:
+            StorageError: The disk refused for good.
+        """
+        while True:
+            try:
+                write()
+                return
+            except OSError as error:
+                if not _is_full(error) or self.wait_for_room is None:
+                    raise self._fail(error) from error
+                reason = f"{_reason(error)}: no room for {self.folder}"
+                if not self.wait_for_room(reason, self._has_room):
+                    raise self._fail(error) from error
+
+    def _has_room(self) -> bool:
+        """Whether the disk takes as much as the reserve is long: the largest thing that is written at once."""
+        probe = self.folder / f".room-{os.getpid()}"
+        try:
+            size = max(RESERVE_BYTES, 2 * self._file.path.stat().st_size)
+            size += 3 * sum(int(array.nbytes) for array in self._plan.tensors.values())
+            with open(probe, "wb") as stream:
+                while size > 0:
+                    stream.write(_noise(min(size, RESERVE_BYTES)))
+                    size -= RESERVE_BYTES
+                stream.flush()
+                os.fsync(stream.fileno())
+            return True
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def _table(self, name: str) -> Table:
         """Where rows go in the file as it is now: a file that was replaced has them elsewhere."""
         if self._laid_out is not self._file.stream:
-            with h5py.File(io.BytesIO(self._file.image()), "r") as file:
+            with self._file.read() as file:
                 self._tables = {name: Table(file["entry"][name], columns) for name, columns in self._columns.items()}
             self._laid_out = self._file.stream
         return self._tables[name]
-
-    def _changed(self, change: Callable[[h5py.File], None]) -> bytes:
-        """Change the file in memory."""
-        buffer = io.BytesIO(self._file.image())
-        with h5py.File(buffer, "r+") as file:
-            change(file)
-        return buffer.getvalue()
-
-    def _rebuild(self, change: Callable[[h5py.File], None]) -> None:
-        self._file.replace(self._changed(change))
 
     def _end(self, change: Callable[[h5py.File], None]) -> None:
         """Make the last change and cut off the rows that were not needed; in place, uncut, where there is no room."""
@@ -290,17 +438,17 @@ class Session:
                 table.resize(file["entry"][name], columns, self._used[name])
 
         with contextlib.suppress(OSError):
-            (self.folder / RESERVE).unlink(missing_ok=True)
+            disk.remove(self.folder / RESERVE)
         try:
-            self._rebuild(cut)
+            self._file.replace(cut)
         except OSError:
-            self._file.overwrite(self._changed(change))
+            self._file.overwrite(change)
 
     def _fail(self, error: BaseException) -> StorageError:
         """Give up writing: make room, say so in the file, close. Returns what to raise."""
         self._fault = (
             f"session {self.folder} can't be written: {_reason(error)}. The {self._used['steps']} steps before are "
-            "kept, and the checkpoints. Free some space or mend the disk, then start again from the newest checkpoint."
+            f"kept, and the checkpoints. Free some space or mend the disk, then: physnet resume {self.folder}"
         )
         with contextlib.suppress(OSError, RuntimeError, LookupError):
             self._end(lambda file: layout.write_end(file["entry"], "fault", self._fault))
@@ -308,6 +456,14 @@ class Session:
         return StorageError(self._fault)
 
 
+def _noise(size: int) -> bytes:
+    """Return bytes that no disk compresses or leaves out."""
+    return (os.urandom(1 << 16) * (size // (1 << 16) + 1))[:size]
+
+
+def _is_full(error: BaseException) -> bool:
+    return "No space left" in str(error) or getattr(error, "errno", None) in (28, 122)
+
+
 def _reason(error: BaseException) -> str:
-    full = "No space left" in str(error) or getattr(error, "errno", None) in (28, 122)
-    return "the disk is full" if full else str(error)
+    return "the disk is full" if _is_full(error) else str(error)

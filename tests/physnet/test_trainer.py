@@ -30,11 +30,20 @@ from physnet.learning import output_error
 from physnet.network import LabelSlots, Network
 from physnet.passes import Purpose
 from physnet.port import Port
-from physnet.records import EpochRecord, ResponseStatistics, RunResult, StepRecord, Tensors
+from physnet.records import (
+    EpochRecord,
+    ResponseStatistics,
+    RunResult,
+    SentinelRecord,
+    Snapshot,
+    StepRecord,
+    Tensors,
+)
 from physnet.rules.base import Await, Batch, Learned, LearnSteps, LocalRule, Need, Placement, Present, Resumed
 from physnet.rules.mono_forward import MonoForward
 from physnet.rules.phyll import PhyLL
-from physnet.trainer import Trainer, TrainingOptions
+from physnet.trainer import Trainer
+from physnet.training_options import TrainingOptions
 from physnet.weights import sha256
 
 WIDTH = 12
@@ -97,6 +106,8 @@ class Notes:
         self.events: list[tuple[str, str]] = []
         self.statistics: list[ResponseStatistics] = []
         self.checkpoints: list[tuple[int, int, Tensors]] = []
+        self.snapshots: list[Snapshot] = []
+        self.sentinels: list[SentinelRecord] = []
         self.finished: list[tuple[RunResult, Tensors]] = []
 
     def step(self, record: StepRecord) -> None:
@@ -111,8 +122,13 @@ class Notes:
     def responses(self, statistics: ResponseStatistics) -> None:
         self.statistics.append(statistics)
 
-    def checkpoint(self, tensors: Tensors, *, epoch: int, step: int) -> None:
-        self.checkpoints.append((epoch, step, tensors))
+    def sentinel(self, record: SentinelRecord) -> None:
+        self.sentinels.append(record)
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+        if snapshot.complete:
+            self.checkpoints.append((snapshot.epoch - 1, snapshot.step, snapshot.tensors))
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:
         self.finished.append((result, tensors))

@@ -57,6 +57,43 @@ def test_the_passes_predicted_are_exactly_those_of_the_run(
     assert used < predicted["disk_bytes"] < 20e6
 
 
+def test_the_passes_of_controls_and_characterisation_are_those_that_they_take(
+    call: Call, tmp_path: Path, tiny: Path
+) -> None:
+    words = ["--controls", "--characterise", "--set", "controls.repeats=2"]
+    checked = call("check", tiny, *words, "--json")
+    assert checked.returncode == 0, checked.stderr
+    predicted = last_object(checked)
+    trained = call("train", tiny, *words, "--output", tmp_path / "runs", "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = last_object(trained)
+    assert predicted["passes"] == result["passes"]
+    assert predicted["passes"]["calibrate"] == 2 * 2000
+    assert predicted["physical_passes"] == result["physical_passes"]
+    assert sum(predicted["passes_by_system"].values()) == result["physical_passes"]
+    took = result["controls"]["controls"]
+    expected = {name: count for name, count in predicted["controls"]["passes"].items() if name != "network"}
+    assert expected == {name: one["physical_passes"] for name, one in took.items() if one["physical_passes"]}
+    # The run itself is the network's first training.
+    others = result["controls"]["network"]["physical_passes"] - result["physical_passes"]
+    assert predicted["controls"]["passes"]["network"] == others > 0
+    assert predicted["controls"]["trainings"] == 2 * (1 + len(took)) - 1
+    assert "They are not counted as the run's" in " ".join(checked.stdout.split())
+    # Every pass is declared to take 1 ms, whatever it is for.
+    everything = result["physical_passes"] + predicted["controls"]["physical_passes"]
+    assert predicted["declared_seconds"] == pytest.approx(1e-3 * everything)
+    folder = Path(result["session"])
+    used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert used < predicted["disk_bytes"] < 20e6
+
+
+def test_controls_that_can_not_be_are_a_problem(call: Call, tiny: Path) -> None:
+    answer = call("check", tiny, "--controls", "--set", "controls.which=['skip_alone']", "--json")
+    assert answer.returncode == 2
+    assert last_object(answer)["problems"][0].startswith("controls: ")
+    assert call("check", tiny, "--set", "controls.which=['skip_alone']").returncode == 0
+
+
 def test_a_check_says_what_it_found_and_what_the_rehearsal_cost(call: Call, tiny: Path) -> None:
     answer = call("check", tiny, "--json")
     result = last_object(answer)
@@ -96,7 +133,7 @@ def test_a_measured_system_is_driven_only_when_asked_for(call: Call, tiny: Path)
     assert last_object(careful)["rehearsal"] is None
     assert "--rehearse" in careful.stdout
     driven = call("check", path, "--rehearse", "--json")
-    assert last_object(driven)["rehearsal"]["passes"] == 64 + 3 * 50
+    assert last_object(driven)["rehearsal"]["passes"] == 64 + 3 * 50 + 8  # sentinels
     assert "drives lower" in driven.stdout
 
 

@@ -53,9 +53,10 @@ def test_a_signal_ends_the_run_after_the_step_and_leaves_weights_to_evaluate(
     assert out == ""
     assert "Traceback" not in err
     (folder,) = runs.iterdir()
-    *_, complaint, hint = err.splitlines()
+    *_, complaint, hint, way_on = err.splitlines()
     assert complaint == f"physnet: stopped by {number.name}"
     assert hint == f"What it recorded: physnet show {folder}"
+    assert way_on == f"To go on with it: physnet resume {folder}"
     run = open_run(folder)
     assert run.status == status
     assert len(run.epochs["epoch"]) >= 3
@@ -143,6 +144,7 @@ def test_a_disk_that_fills_up_during_the_run_is_a_fault_with_a_way_out(needs_tmp
 data = {{ name = "digits", train_limit = 200, test_limit = 60 }}
 rule.name = "mono_forward"
 training = {{ epochs = 1000, batch_size = 50 }}
+session.wait_for_room = 0.5
 layers = [{{ system = "bench", width = 10 }}]
 
 [systems.bench]

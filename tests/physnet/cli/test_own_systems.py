@@ -102,7 +102,10 @@ def test_a_system_that_fails_for_good_stops_the_run_and_leaves_a_sound_session(
     assert answer.stdout == ""
     assert "Traceback" not in answer.stderr
     assert "VISA: no answer from TCPIP0::10.0.0.5" in " ".join(answer.stderr.split())
-    assert answer.stderr.splitlines()[-1] == f"What it recorded: physnet show {folder}"
+    assert answer.stderr.splitlines()[-2:] == [
+        f"What it recorded: physnet show {folder}",
+        f"To go on with it: physnet resume {folder}",
+    ]
     shown = call("show", folder, "--plot")
     assert shown.returncode == 0
     assert "STOPPED BY A FAULT" in shown.stdout

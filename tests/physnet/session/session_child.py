@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from physnet.errors import PhysnetError
-from physnet.records import EpochRecord, PassCount, ResponseStatistics, RunPlan, RunResult, StepRecord
+from physnet.records import (
+    EpochRecord,
+    PassCount,
+    ResponseStatistics,
+    RunPlan,
+    RunResult,
+    Snapshot,
+    StepRecord,
+    Tensors,
+)
 from physnet.session import Session, layout, open_run
 from physnet.weights import sha256
 
@@ -72,6 +81,18 @@ def epoch(number: int, accuracy: float = 0.5, layers: int = 2) -> EpochRecord:
         passes=220 * (number + 1),
         validation_accuracy=accuracy,
         layer_accuracy=(accuracy - 0.1,) * layers,
+    )
+
+
+def snapshot(weights: Tensors | None = None, *, epoch: int = 0, step: int = 1, complete: bool = True) -> Snapshot:
+    """Return where a run stands after an epoch, or in it."""
+    return Snapshot(
+        epoch=epoch + complete,
+        step=step,
+        complete=complete,
+        tensors=tensors() if weights is None else weights,
+        state={"steps": step},
+        arrays={"sentinel/0/first": np.arange(3.0)},
     )
 
 
@@ -137,7 +158,7 @@ def main(mode: str, folder: Path) -> None:
             if mode == "steps":
                 print(number, flush=True)
         if mode == "full-checkpoint":
-            session.checkpoint({"W": np.zeros(100_000)}, epoch=0, step=0)
+            session.checkpoint(snapshot({"W": np.zeros(100_000)}, step=0))
         if mode == "full-finish":
             session.step(step(0))
             answer["acknowledged"] = 1

@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physnet.errors import SessionError
+from physnet.records import Snapshot, Tensors
 from physnet.session.checkpoint import RECORD, listed, load, prune, save
 from physnet.weights import sha256
 
 
+def snapshot(tensors: Tensors, *, epoch: int, step: int, complete: bool = True) -> Snapshot:
+    return Snapshot(
+        epoch=epoch + complete, step=step, complete=complete, tensors=tensors, state={"steps": step}, arrays={}
+    )
+
+
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path, small_run: ModuleType) -> None:
     weights = small_run.tensors()
-    path = save(tmp_path, weights, epoch=12, step=240)
+    path = save(tmp_path, snapshot(weights, epoch=12, step=240))
     assert path.name == "epoch-000012.npz"
     found = load(path)
     assert (found.epoch, found.step, found.sha256) == (12, 240, sha256(weights))
@@ -32,7 +39,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path, small_run: Modu
 
 
 def test_numpy_reads_a_checkpoint(tmp_path: Path, small_run: ModuleType) -> None:
-    with np.load(save(tmp_path, small_run.tensors(), epoch=0, step=1), allow_pickle=False) as archive:
+    with np.load(save(tmp_path, snapshot(small_run.tensors(), epoch=0, step=1)), allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["layer0/W"], small_run.tensors()["layer0/W"])
         assert json.loads(archive[RECORD].tobytes())["step"] == 1
 
@@ -40,19 +47,19 @@ def test_numpy_reads_a_checkpoint(tmp_path: Path, small_run: ModuleType) -> None
 def test_equal_weights_make_equal_files(tmp_path: Path, small_run: ModuleType) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    one, two = (save(tmp_path / name, small_run.tensors(), epoch=0, step=1).read_bytes() for name in "ab")
+    one, two = (save(tmp_path / name, snapshot(small_run.tensors(), epoch=0, step=1)).read_bytes() for name in "ab")
     assert one == two
 
 
 def test_a_failed_save_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(tmp_path, {"W": np.zeros(3)}, epoch=0, step=1)
+    path = save(tmp_path, snapshot({"W": np.zeros(3)}, epoch=0, step=1))
 
     def refuse(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(OSError, match="No space"):
-        save(tmp_path, {"W": np.ones(3)}, epoch=0, step=2)
+        save(tmp_path, snapshot({"W": np.ones(3)}, epoch=0, step=2))
     monkeypatch.undo()
     assert load(path).step == 1
     assert os.listdir(tmp_path) == [path.name]
@@ -61,9 +68,9 @@ def test_a_failed_save_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("tensors", [{RECORD: np.zeros(1)}, {"W": np.array([object()])}])
 def test_what_cannot_be_stored_is_refused(tmp_path: Path, tensors: dict[str, NDArray[Any]]) -> None:
     with pytest.raises((ValueError, TypeError)):
-        save(tmp_path, tensors, epoch=0, step=0)
+        save(tmp_path, snapshot(tensors, epoch=0, step=0))
     with pytest.raises(ValueError, match="epoch must be >= 0"):
-        save(tmp_path, {}, epoch=-1, step=0)
+        save(tmp_path, snapshot({}, epoch=-1, step=0))
     assert os.listdir(tmp_path) == []
 
 
@@ -74,7 +81,7 @@ def _rewrite(path: Path, change: dict[str, NDArray[Any] | None]) -> None:
 
 
 def test_each_kind_of_damage_is_named(tmp_path: Path) -> None:
-    path = save(tmp_path, {"W": np.zeros(3), "b": np.ones(2)}, epoch=0, step=1)
+    path = save(tmp_path, snapshot({"W": np.zeros(3), "b": np.ones(2)}, epoch=0, step=1))
     whole = path.read_bytes()
     with pytest.raises(SessionError, match="there is no checkpoint"):
         load(tmp_path / "epoch-000001.npz")
@@ -110,7 +117,7 @@ def test_flipped_bytes_give_the_weights_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     weights = {"W": np.arange(6.0), "b": np.ones(2)}
-    path = save(tmp_path_factory.mktemp("flip"), weights, epoch=0, step=1)
+    path = save(tmp_path_factory.mktemp("flip"), snapshot(weights, epoch=0, step=1))
     whole = bytearray(path.read_bytes())
     flips = data.draw(st.dictionaries(st.integers(0, len(whole) - 1), st.integers(1, 255), min_size=1, max_size=5))
     for place, mask in flips.items():
@@ -125,7 +132,7 @@ def test_flipped_bytes_give_the_weights_or_an_error(
 
 def test_only_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     for epoch in (2, 10, 1, 11, 9):
-        save(tmp_path, {}, epoch=epoch, step=0)
+        save(tmp_path, snapshot({}, epoch=epoch, step=0))
     (tmp_path / "epoch-x.npz").write_text("not ours")
     prune(tmp_path, last=2, best=1)
     assert [path.name for path in listed(tmp_path)] == [f"epoch-{n:06d}.npz" for n in (1, 10, 11)]

@@ -21,7 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_run: ModuleType) ->
         for number in range(20):
             session.step(small_run.step(number))
         session.epoch(small_run.epoch(0))
-        session.checkpoint(small_run.tensors(3.0), epoch=0, step=20)
+        session.checkpoint(small_run.snapshot(small_run.tensors(3.0), step=20))
         session.finish(small_run.result(), small_run.tensors(2.0))
     return folder
 
@@ -52,7 +52,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(finished: Path, tmp_path: Path) -> None:
     with h5py.File(_copy(finished, tmp_path), "r+") as file:
         file.attrs["physnet_schema"] = layout.SCHEMA + 1
-    with pytest.raises(SessionError, match=r"schema 2.*Update physnet"):
+    with pytest.raises(SessionError, match=r"schema 3.*Update physnet"):
         open_run(tmp_path)
 
 

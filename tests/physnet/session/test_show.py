@@ -22,7 +22,7 @@ def _recorded(folder: Path, small_run: ModuleType, *, steps: int = 30, layers: i
     session.event("warning", "detector warm")
     if steps:
         session.epoch(small_run.epoch(0, 0.625, layers))
-        session.checkpoint(small_run.tensors(), epoch=0, step=steps)
+        session.checkpoint(small_run.snapshot(step=steps))
     if done:
         session.finish(small_run.result(layer_accuracy=(0.8,) * layers), small_run.tensors(2.0))
     else:

@@ -161,7 +161,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, small_run: Modu
     with Session.create(tmp_path / "run", small_run.plan()) as session:
         for number in range(8):
             session.epoch(small_run.epoch(number, accuracy=0.9 if number == 2 else 0.5))
-            session.checkpoint(small_run.tensors(float(number)), epoch=number, step=number)
+            session.checkpoint(small_run.snapshot(small_run.tensors(float(number)), epoch=number, step=number))
     run = open_run(tmp_path / "run")
     assert [path.name for path in run.checkpoints] == [f"epoch-00000{n}.npz" for n in (2, 5, 6, 7)]
     kept = run.weights()
@@ -272,7 +272,7 @@ def test_a_disk_that_refuses_a_step_ends_the_session(
 def test_an_end_without_room_for_a_copy_is_written_in_place(
     tmp_path: Path, small_run: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(file: SessionFile, image: bytes) -> None:
+    def refuse(file: SessionFile, change: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(SessionFile, "replace", refuse)

@@ -1,0 +1,38 @@
+"""Which code a run was made with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .experiment import Experiment
+
+
+def code_of(experiment: Experiment) -> dict[str, str]:
+    """Return the SHA-256 of the code that decides the numbers: physnet's own, and files that systems are in."""
+    files = {"physnet": _hash(sorted(_own_files()))}
+    for section in experiment.systems.values():
+        path, _, _ = section.type.rpartition(":")
+        if path.endswith(".py"):
+            files[path] = _hash([experiment.base / path])
+    return files
+
+
+def _own_files() -> Iterator[Path]:
+    # Through the links of a checkout, and in a wheel alike.
+    root = Path(__file__).parent
+    for folder in (root, root / "rules", root / "simulators", root / "drivers", root / "data"):
+        yield from folder.glob("*.py")
+
+
+def _hash(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            data = file.read_bytes()
+        except OSError:
+            return "not found"
+        # A checkout on Windows may have other line ends than the wheel.
+        digest.update(f"{file.name}\0".encode() + data.replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()

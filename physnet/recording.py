@@ -1,0 +1,92 @@
+"""Raw drives and responses of a run: from its ports into its folder, with patience for a full disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from .errors import StorageError
+from .port import Exchange, Port
+from .raw import RawWriter
+from .trainer import Trainer
+
+
+class RawRecording:
+    """Keeps what the systems of a network were driven with and answered. A `physnet.session.RawLog`.
+
+    The time it takes counts as logging. On a full disk the run waits, outputs safe, as for its session.
+
+    Args:
+        folder: The run's folder.
+        ports: The port of each system, by its name in the run.
+        share: Part of the rows to keep, above 0 and at most 1, or `all`.
+        trainer: The run's trainer.
+        attempt: How many times the run was resumed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ports: Mapping[str, Port],
+        *,
+        share: float | Literal["all"],
+        trainer: Trainer,
+        attempt: int = 0,
+    ) -> None:
+        self._trainer, self._ports = trainer, tuple(ports.values())
+        self._writer = RawWriter(
+            folder,
+            {name: port.spec for name, port in ports.items()},
+            share=1.0 if share == "all" else share,
+            seed=trainer.seed,
+            on_wait=lambda text: trainer.event("warning", text),
+            reopen=attempt > 0,
+        )
+        self._writer.attempt = attempt
+        for name, port in ports.items():
+            port.on_exchange = trainer.stopwatch.logged(self._patient(self._writer.observer(name)))
+
+    def flush(self) -> None:
+        """Return when every row is on the disk.
+
+        Raises:
+            StorageError: The disk refused for good.
+        """
+        try:
+            self._writer.flush()
+        except StorageError as error:
+            self._wait(error)
+
+    def close(self) -> None:
+        """Write what is left, and close.
+
+        Raises:
+            StorageError: The disk refused; it says how many rows are lost.
+        """
+        for port in self._ports:
+            port.on_exchange = None
+        self._writer.close()
+        if self._writer.waits:
+            text = f"raw data: measuring waited {self._writer.waited:.1f} s for the disk, {self._writer.waits} times"
+            self._trainer.event("info", text)
+
+    def _patient(self, observe: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+        def call(exchange: Exchange) -> None:
+            try:
+                observe(exchange)
+            except StorageError as error:
+                self._wait(error)  # the rows are in the queue: they are written once there is room
+
+        return call
+
+    def _wait(self, error: StorageError) -> None:
+        if "disk is full" not in str(error) or not self._trainer.wait_for_room(str(error), self._has_room):
+            raise error
+
+    def _has_room(self) -> bool:
+        try:
+            self._writer.retry()
+        except StorageError:
+            return False
+        return True

@@ -1,0 +1,102 @@
+"""Where a run stands: everything that must be put back for it to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import SessionError
+from .passes import Purpose
+from .records import Tensors
+
+REPEATED = "repeated"
+"""Passes of steps that were lost and done again, beside those by purpose."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """The weights with the best validation accuracy so far.
+
+    Args:
+        accuracy: Their validation accuracy, 0 to 1.
+        epoch: The epoch they come from, from 0.
+        tensors: All of them.
+    """
+
+    accuracy: float
+    epoch: int
+    tensors: Tensors
+
+
+def no_passes() -> dict[str, int]:
+    """Return the counts of a run that has presented nothing."""
+    return {purpose.name.lower(): 0 for purpose in Purpose}
+
+
+@dataclass(kw_only=True)
+class Standing:
+    """The counters of a run. Its weights belong to layers and rules, its memories to systems.
+
+    Args:
+        steps: Steps done.
+        epochs: Epochs done.
+        passes: Rows presented, by purpose.
+        best: The weights to keep.
+        without_gain: Validations since the last better one.
+        passes_per_sample: What the last step took.
+        stop_reason: Why the run is to end; empty while it is not.
+        seconds: Duration of what came before this process, in s.
+        epoch_seconds: The same of the present epoch.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    passes: dict[str, int] = field(default_factory=no_passes)
+    best: Kept | None = None
+    without_gain: int = 0
+    passes_per_sample: float = 0.0
+    stop_reason: str = ""
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return the counters as plain values."""
+        names = ("steps", "epochs", "without_gain", "passes_per_sample", "stop_reason", "seconds", "epoch_seconds")
+        state: dict[str, Any] = {name: getattr(self, name) for name in names}
+        state["passes"] = dict(self.passes)
+        state["best"] = {"accuracy": self.best.accuracy, "epoch": self.best.epoch} if self.best else None
+        return state
+
+    def arrays(self, present: Tensors) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the best weights as `best/<tensor>`; none where they are the present ones."""
+        if self.best is None or all(np.array_equal(self.best.tensors[name], present[name]) for name in present):
+            return {}
+        return {f"best/{name}": np.asarray(value) for name, value in self.best.tensors.items()}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], arrays: Tensors, present: Tensors) -> Standing:
+        """Take back what `state` and `arrays` returned.
+
+        Args:
+            state: From `state`.
+            arrays: Those that `arrays` returned, perhaps among others.
+            present: The weights that were present then.
+
+        Raises:
+            SessionError: Something is missing.
+        """
+        values = dict(state)
+        try:
+            best = values.pop("best")
+            if best is not None:
+                kept = {name.removeprefix("best/"): array for name, array in arrays.items() if name.startswith("best/")}
+                best = Kept(accuracy=float(best["accuracy"]), epoch=int(best["epoch"]), tensors=kept or dict(present))
+            passes = no_passes() | {str(name): int(count) for name, count in values.pop("passes").items()}
+            return cls(best=best, passes=passes, **values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SessionError(
+                f"a checkpoint must hold where the run stood, and it can't be read ({error}). Use an older one."
+            ) from error
