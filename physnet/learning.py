@@ -6,13 +6,39 @@ from collections.abc import Sequence
 
 import torch
 
+from .data import Splits
+from .errors import InputError
 from .layer import Presented
 from .network import Network
 from .passes import Purpose, pass_numbers
-from .rules.base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Present, Resumed
+from .rules.base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Resumed
 
 SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS})
 """What `learn_minibatch` can give a rule beyond its own layer."""
+
+
+def check_rule(rule: LocalRule, network: Network, data: Splits, *, classes: int) -> None:
+    """Refuse a rule that can't train a network on these samples.
+
+    Raises:
+        InputError: It needs what the trainer, the network or the data don't have.
+    """
+    name = type(rule).__name__
+    unserved = rule.needs - SERVED
+    if unserved:
+        raise InputError(
+            f"{name} needs {', '.join(sorted(need.value for need in unserved))}, which this trainer can't give."
+        )
+    if Placement.AFTER not in rule.placements and not any(layer.before for layer in network):
+        raise InputError(f"{name} trains weights before or inside the physics, and no layer has any. Set `before`.")
+    if rule.labelled_inputs and network.slots is None:
+        raise InputError(f"{name} presents labels, so the network must have label slots.")
+    if network.slots is not None and network.slots.classes != classes:
+        raise InputError(f"label slots must be one per class, {classes}, got {network.slots.classes}.")
+    if data.train.x.shape[1] != network.features:
+        raise InputError(f"samples must have {network.features} features, got {data.train.x.shape[1]}.")
+    if len(data.train.y) < 2:
+        raise InputError(f"training needs at least 2 samples, got {len(data.train.y)}.")
 
 
 def learn_minibatch(

@@ -6,7 +6,7 @@ Axis letters: N sentinel rows, R response values.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,20 @@ class Sentinels:
                 if key in arrays:
                     answers[number] = np.asarray(arrays[key], np.float64)
 
-    def names(self) -> Mapping[int, str]:
-        """Return the name of each system by number."""
-        return {number: port.spec.name for number, port in enumerate(self._network.ports)}
+    def changed(self, records: Sequence[SentinelRecord], tolerance: float) -> list[str]:
+        """Return a sentence for every system that answered otherwise than at the look before.
+
+        Args:
+            records: From `look`.
+            tolerance: Largest change that counts as none.
+        """
+        names = [port.spec.name for port in self._network.ports]
+        return [
+            f"{names[record.system]} must answer its sentinels as before, within {tolerance:.3g} of their spread, got "
+            f"a change of {record.difference:.3g}."
+            for record in records
+            if not record.difference <= tolerance
+        ]
 
 
 def change(now_NR: NDArray[np.float64], then_NR: NDArray[np.float64]) -> float:

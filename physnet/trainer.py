@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .callbacks import Callback
-from .data import Splits, Subset
+from .data import Splits
 from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
-from .learning import SERVED, learn_minibatch
+from .learning import check_rule, learn_minibatch
+from .minibatches import Minibatches
 from .network import Network
 from .passes import Purpose
+from .pauses import Pauses
 from .records import EpochRecord, Level, Recorder, ResponseStatistics, RunResult, Snapshot, Status, StepRecord
-from .rules.base import Batch, Learner, LocalRule, Placement
+from .rules.base import Batch, Learner, LocalRule
 from .seeding import derive_seed, stream
 from .sentinels import Sentinels
 from .standardisation import fit_standardisation
@@ -33,7 +33,6 @@ from .weights import live_tensors, load_tensors, sha256
 
 # Events of one text, and of all, that faults may fill a session with.
 _SAME_FAULT, _FAULTS = 3, 100
-_POLL = 0.1  # s between two looks at whether a paused run may go on
 
 
 class Trainer:
@@ -76,15 +75,12 @@ class Trainer:
         self.network, self.rule, self.data = network, rule, data
         self.classes, self.options, self.seed = classes, options or TrainingOptions(), seed
         self.recorder, self.callbacks = recorder, tuple(callbacks)
-        self._check_rule()
+        check_rule(rule, network, data, classes=classes)
         self.learners: tuple[Learner, ...] = tuple(
             rule.learner(layer, classes=classes, seed=derive_seed(seed, "rule", number))
             for number, layer in enumerate(network)
         )
-        self._features = {name: self._tensor(getattr(data, name)) for name in ("train", "validation", "test")}
-        self._labels = {
-            name: torch.from_numpy(getattr(data, name).y).to(network.device) for name in ("train", "validation", "test")
-        }
+        self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
         self.standing = Standing()
         self.ready = False
         for port in network.ports:
@@ -94,7 +90,7 @@ class Trainer:
         self.statistics: list[ResponseStatistics] = []
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
-        self._order, self._order_epoch = np.empty(0, np.int64), -1
+        self._pauses = Pauses(self)
         self._started = self._epoch_started = self._checkpointed = time.perf_counter()
         self._begun = self._between_steps = False
         self._resumed_as: int | None = None
@@ -103,14 +99,12 @@ class Trainer:
     @property
     def batch_size(self) -> int:
         """Samples of a full minibatch."""
-        size, rows = self.options.batch_size, len(self.data.train.y)
-        return rows if size == "all" else min(size, rows)
+        return self._minibatches.size
 
     @property
     def steps_per_epoch(self) -> int:
         """Minibatches of an epoch. The last may be smaller; a single sample that is left joins the one before it."""
-        full, left = divmod(len(self.data.train.y), self.batch_size)
-        return max(1, full + (left > 1 or (left == 1 and self.batch_size == 1)))
+        return self._minibatches.per_epoch
 
     @property
     def steps_done(self) -> int:
@@ -139,7 +133,7 @@ class Trainer:
 
     def interrupt_with(self, check: Callable[[], None]) -> None:
         """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end."""
-        self._interrupted = check
+        self.check_interrupt = check
         for port in self.network.ports:
             port.interrupted = check
 
@@ -258,10 +252,7 @@ class Trainer:
         log_before, idle_before = self.stopwatch.take()
         began, before = time.perf_counter(), self.network.count
         place = self.steps_done % self.steps_per_epoch
-        if self._order_epoch != self.epochs_done:
-            self._order = stream(self.seed, "data order", self.epochs_done).permutation(len(self.data.train.y))
-            self._order_epoch = self.epochs_done
-        rows = self._rows(self._order, place)
+        rows = self._minibatches.rows(self.epochs_done, place)
         try:
             metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
         finally:
@@ -352,13 +343,13 @@ class Trainer:
                 self.network,
                 self.rule,
                 self.learners,
-                self._features[split],
-                self._labels[split],
+                self._minibatches.features[split],
+                self._minibatches.labels[split],
                 purpose=purpose,
                 epoch=self.epochs_done if purpose is Purpose.VALIDATE else 0,
                 batch=self.options.evaluation_batch,
                 classes=self.classes,
-                interrupted=self._interrupted,
+                interrupted=self.check_interrupt,
             )
         finally:
             self.passes[purpose.name.lower()] += self.network.count.passes - before
@@ -383,44 +374,14 @@ class Trainer:
         Raises:
             Stopped: Ctrl-C or SIGTERM meanwhile.
         """
-        deadline = time.monotonic() + self.options.wait_for_room
-        found = False
-        with self.stopwatch.section("idle"), self._pause(reason):
-            while not (found := has_room()) and time.monotonic() < deadline:
-                self._interrupted()
-                time.sleep(_POLL)
-        return found
-
-    @contextmanager
-    def _pause(self, reason: str) -> Iterator[None]:
-        """Leave the systems for a while."""
-        with self.network.paused():
-            for callback in self.callbacks:
-                callback.on_pause(self, reason)
-            yield
-        for callback in self.callbacks:
-            callback.on_continue(self)
+        return self._pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
 
     def _wait_between_steps(self) -> None:
         """Stop here if that was asked for, and wait here while a callback says so."""
         self._between_steps = True
-        self._interrupted()
-        self._hold()
+        self.check_interrupt()
+        self._pauses.hold()
         self._between_steps = False
-
-    def _hold(self) -> None:
-        reason = self._reason_to_hold()
-        if not reason:
-            return
-        self.event("info", f"paused: {reason}")
-        with self.stopwatch.section("idle"), self._pause(reason):
-            while self._reason_to_hold():
-                self._interrupted()
-                time.sleep(_POLL)
-        self.event("info", "went on")
-
-    def _reason_to_hold(self) -> str:
-        return next(filter(None, (callback.hold(self) for callback in self.callbacks)), "")
 
     def _look(self, *, check: bool = False) -> None:
         """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
@@ -430,21 +391,15 @@ class Trainer:
             records = self.sentinels.look(epoch=self.epochs_done, step=self.steps_done, look=look)
         finally:
             self.passes["sentinel"] += self.network.count.passes - before
-        limit = self.options.sentinel_tolerance
         for record in records:
             if self.recorder:
                 self.recorder.sentinel(record)
-            if check and not record.difference <= limit:
-                name = self.sentinels.names()[record.system]
-                text = (
-                    f"{name} must answer its sentinels as before, within {limit:.3g} of their spread, got a change of "
-                    f"{record.difference:.3g}."
+        for text in self.sentinels.changed(records, self.options.sentinel_tolerance) if check else ():
+            if not self._accept_change:
+                raise ResponseError(
+                    f"{text} Bring the bench back to what it was, or accept the change with --accept-changes."
                 )
-                if not self._accept_change:
-                    raise ResponseError(
-                        f"{text} Bring the bench back to what it was, or accept the change with --accept-changes."
-                    )
-                self.event("warning", f"{text} Accepted.")
+            self.event("warning", f"{text} Accepted.")
 
     def _checkpoint(self, *, complete: bool) -> None:
         with self.stopwatch.section("log"):
@@ -528,9 +483,9 @@ class Trainer:
             # No step has told yet: what one presentation of every row costs.
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
             one = len(pair) / 2 * len(self.network)
-        ahead = round(one * len(self._rows(np.arange(len(self.data.train.y)), place)))
+        ahead = round(one * self._minibatches.length(place))
         if place == self.steps_per_epoch - 1 and self._validates():
-            held = self._features["validation"]
+            held = self._minibatches.features["validation"]
             rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
             ahead += len(rows) * len(held) * len(self.network)
         return ahead
@@ -538,11 +493,6 @@ class Trainer:
     def _validates(self) -> bool:
         """Whether the present epoch ends with a validation."""
         return (self.epochs_done + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
-
-    def _rows(self, order: NDArray[np.int64], place: int) -> NDArray[np.int64]:
-        """Return the rows of a step; the last of an epoch takes all that are left."""
-        last = place == self.steps_per_epoch - 1
-        return order[place * self.batch_size : len(order) if last else (place + 1) * self.batch_size]
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:
         validation, kept = math.nan, self.epochs_done - 1
@@ -595,37 +545,7 @@ class Trainer:
         return result
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[np.int64]], place: int) -> Batch:
-        index = torch.from_numpy(rows).to(self.network.device)
-        return Batch(
-            features_NI=self._features["train"][index],
-            labels_N=self._labels["train"][index],
-            seed=self.seed,
-            epoch=self.epochs_done,
-            step=place,
-            progress=min(1.0, (self.epochs_done + place / self.steps_per_epoch) / self.options.epochs),
-        )
-
-    def _tensor(self, subset: Subset) -> torch.Tensor:
-        weight = self.network.layers[0].weight_FO
-        return torch.from_numpy(np.ascontiguousarray(subset.x)).to(weight.device, weight.dtype)
+        return self._minibatches.batch(rows, epoch=self.epochs_done, place=place, epochs=self.options.epochs)
 
     def _live(self) -> dict[str, torch.Tensor]:
         return live_tensors(self.network, self.learners)
-
-    def _check_rule(self) -> None:
-        name = type(self.rule).__name__
-        unserved = self.rule.needs - SERVED
-        if unserved:
-            raise InputError(
-                f"{name} needs {', '.join(sorted(need.value for need in unserved))}, which this trainer can't give."
-            )
-        if Placement.AFTER not in self.rule.placements and not any(layer.before for layer in self.network):
-            raise InputError(f"{name} trains weights before or inside the physics, and no layer has any. Set `before`.")
-        if self.rule.labelled_inputs and self.network.slots is None:
-            raise InputError(f"{name} presents labels, so the network must have label slots.")
-        if self.network.slots is not None and self.network.slots.classes != self.classes:
-            raise InputError(f"label slots must be one per class, {self.classes}, got {self.network.slots.classes}.")
-        if self.data.train.x.shape[1] != self.network.features:
-            raise InputError(f"samples must have {self.network.features} features, got {self.data.train.x.shape[1]}.")
-        if len(self.data.train.y) < 2:
-            raise InputError(f"training needs at least 2 samples, got {len(self.data.train.y)}.")

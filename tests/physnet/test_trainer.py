@@ -20,7 +20,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from physnet import data, trainer
+from physnet import data, learning
 from physnet.callbacks import Callback
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Absolute, Affine, Split
@@ -760,7 +760,7 @@ def test_a_rule_that_needs_the_output_error_gets_it_after_all_layers_and_goes_on
     # Both layers are told the error of the top layer as it was in the first round.
     features = rule.seen[1][2]
     output = torch.addmm(before, features, top.weight_FO)
-    labels = torch.from_numpy(splits().train.y)[torch.from_numpy(subject.trainer._order)]
+    labels = torch.from_numpy(splits().train.y)[torch.from_numpy(subject.trainer._minibatches.rows(0, 0))]
     for _, value, _ in rule.seen:
         assert torch.equal(value, output_error(output, labels))
     # The second round has pass numbers of its own.
@@ -788,7 +788,7 @@ def test_an_output_error_is_softmax_minus_one_hot() -> None:
 
 
 def test_a_rule_whose_needs_can_not_be_served_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SERVED", frozenset[Need]())
+    monkeypatch.setattr(learning, "SERVED", frozenset[Need]())
     with pytest.raises(InputError, match="TwoRounds needs output_error"):
         bench(TwoRounds())
 
