@@ -94,6 +94,7 @@ class Trainer:
         self._started = self._epoch_started = self._checkpointed = time.perf_counter()
         self._begun = self._between_steps = False
         self._resumed_as: int | None = None
+        self._steps_before = 0
         self._accept_change = False
 
     @property
@@ -192,6 +193,7 @@ class Trainer:
         self.sentinels.restore(snapshot.arrays)
         self._memories = dict(snapshot.arrays)
         self._resumed_as, self._accept_change = attempt, accept_change
+        self._steps_before = self.steps_done
 
     def prepare(self) -> None:
         """Fit the standardisation, bottom up, on training rows only. Called by the first `step`; does nothing later.
@@ -319,8 +321,8 @@ class Trainer:
             self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
         except InputError as error:
-            if self.steps_done == 0:
-                raise
+            if self.steps_done == self._steps_before:
+                raise  # nothing was trained: what is wrong is what was asked for
             self._abort("fault", str(error))
             raise FaultError(f"stopped at step {self.steps_done}: {error}") from error
         except FaultError as error:
