@@ -104,7 +104,8 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
 
     standardise = layers x hypotheses x min(standardise_rows // hypotheses, training samples); train = epochs x the rows
     that the rule presents of each minibatch in each layer; validate = validations x layers x inference rows of the
-    validation samples; test = layers x inference rows of the test samples; sentinel = (epochs + 1) x systems x sentinels.
+    validation samples; test = layers x inference rows of the test samples; sentinel = (epochs + 1) x systems x
+    sentinels.
 
     Nothing is driven, and afterwards the trainer is as fresh as before.
 

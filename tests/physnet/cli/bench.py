@@ -142,6 +142,26 @@ def hog(folder: str = "") -> Any:
     return physnet.system(function, drives=DRIVES, responses=RESPONSES)
 
 
+class Tidy:
+    """One whose raw data fill the disk in the middle of the run, and that makes room when it is left."""
+
+    def __init__(self, folder: str = "") -> None:
+        self._inner = hog(folder)
+        self._filler = Path(folder) / "raw"
+        self.spec = self._inner.spec
+
+    def __enter__(self) -> Tidy:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._filler.unlink(missing_ok=True)
+
+    def measure(self, drive: Array, passes: NDArray[np.int64]) -> physnet.Reading:
+        """Answer."""
+        reading: physnet.Reading = self._inner.measure(drive, passes)
+        return reading
+
+
 @wrapped
 def nan(drive: Array) -> Array:
     """One that answers with NaN."""

@@ -134,7 +134,8 @@ def test_twenty_of_twenty_runs_killed_at_random_moments_open(
     assert opened >= 10
 
 
-def test_a_disk_that_fills_up_during_the_run_is_a_fault_with_a_way_out(needs_tmpfs: None, tmp_path: Path) -> None:
+def on_a_small_disk(tmp_path: Path, system: str, wait: float) -> tuple[int, str, str, str]:
+    """Train on a disk of a few MB with a system that fills it; return exit code, output, errors, and what show says."""
     disk = tmp_path / "disk"
     disk.mkdir()
     (tmp_path / "bench.py").write_bytes(BENCH.read_bytes())
@@ -143,12 +144,12 @@ def test_a_disk_that_fills_up_during_the_run_is_a_fault_with_a_way_out(needs_tmp
         f"""\
 data = {{ name = "digits", train_limit = 200, test_limit = 60 }}
 rule.name = "mono_forward"
-training = {{ epochs = 1000, batch_size = 50 }}
-session.wait_for_room = 0.5
+training = {{ epochs = 12, batch_size = 50 }}
+session = {{ wait_for_room = {wait}, checkpoint_seconds = 1e-9 }}
 layers = [{{ system = "bench", width = 10 }}]
 
 [systems.bench]
-type = "bench.py:hog"
+type = "bench.py:{system}"
 folder = "{disk}"
 """,
         encoding="utf-8",
@@ -173,13 +174,26 @@ folder = "{disk}"
     )
     assert done.returncode == 0, done.stderr
     (code_of_training, out, err), (code_of_show, shown, _) = json.loads(done.stdout)
-    assert code_of_training == 3
+    assert code_of_show == 0
+    return code_of_training, out, err, shown
+
+
+def test_a_disk_that_fills_up_during_the_run_is_a_fault_with_a_way_out(needs_tmpfs: None, tmp_path: Path) -> None:
+    code, out, err, shown = on_a_small_disk(tmp_path, "hog", wait=0.5)
+    assert code == 3
     assert out == ""
     assert "Traceback" not in err
     words = " ".join(err.split())
     assert "the disk is full" in words
     assert "Free some space" in words
     assert "What it recorded: physnet show" in words
-    assert code_of_show == 0
+    assert "physnet resume" in words
     assert "STOPPED BY A FAULT" in shown
     assert "the disk is full" in " ".join(shown.split())
+
+
+def test_a_run_waits_for_room_with_its_outputs_safe_and_goes_on(needs_tmpfs: None, tmp_path: Path) -> None:
+    # The system makes room when it is left: only if the run leaves it while it waits does the run come to its end.
+    code, out, err, _ = on_a_small_disk(tmp_path, "Tidy", wait=120)
+    assert code == 0, err
+    assert "all epochs done: 12 epochs" in out

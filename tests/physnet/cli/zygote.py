@@ -17,7 +17,7 @@ import torch
 import physnet.assembly
 import physnet.cli
 import physnet.cli.resume
-import physnet.cli.train  # noqa: F401 - what takes long is imported here, once
+import physnet.cli.train  # what takes long is imported here, once
 
 
 def run(request: dict[str, Any]) -> None:
