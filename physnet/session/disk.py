@@ -29,7 +29,7 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
         os.fsync(stream.fileno())
 
 
-def write_changed(path: Path, source: Path, pieces: Pieces, size: int) -> None:
+def write_changed(path: Path, source: Path, pieces: Pieces, size: int, kept: int) -> None:
     """Write a copy of a file, changed, and have the disk take it. A kill leaves it incomplete.
 
     Args:
@@ -37,6 +37,7 @@ def write_changed(path: Path, source: Path, pieces: Pieces, size: int) -> None:
         source: The file to copy.
         pieces: What to write over the copy: offsets and bytes.
         size: Length of the new file.
+        kept: Bytes at the beginning of the file that are copied; what follows them is zeros, but for the pieces.
 
     Raises:
         OSError: The disk refused.
@@ -44,6 +45,7 @@ def write_changed(path: Path, source: Path, pieces: Pieces, size: int) -> None:
     with open(path, "wb") as stream:
         with open(source, "rb") as old:
             shutil.copyfileobj(old, stream, 1 << 20)
+        stream.truncate(kept)
         for offset, data in pieces:
             stream.seek(offset)
             stream.write(data)

@@ -24,8 +24,8 @@ class Overlay(io.RawIOBase):
     def __init__(self, base: io.FileIO) -> None:
         super().__init__()
         self._base = base
-        self._old = base.seek(0, io.SEEK_END)
-        self.size = self._old
+        self.kept = self.size = base.seek(0, io.SEEK_END)
+        """Bytes at the beginning that may still be those of the base, and length of the file as it would be."""
         self._position = 0
         self._blocks: dict[int, bytearray] = {}
 
@@ -61,7 +61,7 @@ class Overlay(io.RawIOBase):
             if new % _BLOCK:
                 block = self._block(new // _BLOCK)
                 block[new % _BLOCK :] = bytes(_BLOCK - new % _BLOCK)
-            self._old = min(self._old, new)
+            self.kept = min(self.kept, new)
         self.size = new
         return new
 
@@ -91,7 +91,7 @@ class Overlay(io.RawIOBase):
             self._block(number)[start : start + length] = view[done : done + length]
             done += length
         self._position += len(view)
-        self.size = max(self.size, self._position)
+        self.size = max(self.size, self._position) if view else self.size
         return len(view)
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
@@ -107,7 +107,7 @@ class Overlay(io.RawIOBase):
         return self._blocks[number]
 
     def _from_disk(self, offset: int, length: int) -> bytes:
-        there = max(0, min(length, self._old - offset))
+        there = max(0, min(length, self.kept - offset))
         data = b""
         if there:
             self._base.seek(offset)

@@ -92,7 +92,7 @@ class SessionFile:
         fresh, old = None, self.stream
         overlay = changed(old, change)
         try:
-            disk.write_changed(part, self.path, overlay.pieces(), overlay.size)
+            disk.write_changed(part, self.path, overlay.pieces(), overlay.size, overlay.kept)
             if MOVABLE:  # both stay open, so that there is no moment in which the session is not locked
                 fresh = _open(part)
             else:
@@ -117,7 +117,7 @@ class SessionFile:
             OSError: It would become longer, or the disk refused.
         """
         overlay = changed(self.stream, change)
-        if overlay.size > self.stream.seek(0, io.SEEK_END):
+        if overlay.size > min(overlay.kept, self.stream.seek(0, io.SEEK_END)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.put(overlay.pieces())
         self.stream.truncate(overlay.size)

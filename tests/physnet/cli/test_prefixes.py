@@ -84,7 +84,7 @@ class Recorder:
 
             def noted(*values: Any) -> Any:
                 if module is disk and name == "write_changed":
-                    values = (*values[:2], tuple(values[2]), values[3])
+                    values = (*values[:2], tuple(values[2]), *values[3:])
                 with self._lock:
                     made = change(*values)
                     answer = real(*values)
@@ -97,8 +97,8 @@ class Recorder:
         note(
             disk,
             "write_changed",
-            lambda path, source, pieces, size: Change(
-                "changed", self._at(path), self._at(source), pieces=pieces, size=size
+            lambda path, source, pieces, size, kept: Change(
+                "changed", self._at(path), self._at(source), pieces=pieces, size=size, offset=kept
             ),
         )
         note(disk, "write_at", lambda stream, offset, data: Change("at", self._open(stream), offset=offset, data=data))
@@ -146,6 +146,7 @@ def make(change: Change, root: Path) -> Iterator[str]:
         case "changed":
             shutil.copyfile(other, path)
             with open(path, "r+b") as stream:
+                stream.truncate(change.offset)
                 for number, (offset, data) in enumerate(change.pieces):
                     stream.seek(offset)
                     stream.write(data)
