@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import physnet
-from physnet import stopwatch
 from physnet.encoders import Affine
 from physnet.energy import EnergyMeter
 from physnet.errors import SessionError
@@ -28,7 +27,7 @@ def network(gain: list[float]) -> Network:
 
 def test_nested_sections_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("physnet.stopwatch.time.perf_counter", lambda: now[0])
     watch = Stopwatch()
     with watch.section("log"):
         now[0] += 2
