@@ -33,6 +33,8 @@ from .weights import live_tensors, load_tensors, sha256
 
 # Events of one text, and of all, that faults may fill a session with.
 _SAME_FAULT, _FAULTS = 3, 100
+# Longest time for which a step that has begun is gone on with after a stop was asked for, in s.
+_PROMPT = 1.0
 
 
 class Trainer:
@@ -82,6 +84,7 @@ class Trainer:
         )
         self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
         self.standing = Standing()
+        self._step_began: float | None = None
         self.ready = False
         for port in network.ports:
             port.on_fault = self._note_fault
@@ -92,6 +95,7 @@ class Trainer:
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
         self._pauses = Pauses(self)
         self._started = self._epoch_started = self._checkpointed = time.perf_counter()
+        self._checkpoints_took = 0.0
         self._begun = self._between_steps = False
         self._resumed_as: int | None = None
         self._steps_before = 0
@@ -133,10 +137,17 @@ class Trainer:
         return self.standing.seconds + time.perf_counter() - self._started
 
     def interrupt_with(self, check: Callable[[], None]) -> None:
-        """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end."""
+        """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end.
+
+        A step that is quick is done first, so that the run can go on from exactly there.
+        """
         self.check_interrupt = check
         for port in self.network.ports:
-            port.interrupted = check
+            port.interrupted = self._check_in_step
+
+    def _check_in_step(self) -> None:
+        if self._step_began is None or time.perf_counter() - self._step_began >= _PROMPT:
+            self.check_interrupt()
 
     def stop(self, reason: str) -> None:
         """End the run after the present step; `run` then tests and finishes as usual."""
@@ -253,11 +264,13 @@ class Trainer:
         self._wait_between_steps()
         log_before, idle_before = self.stopwatch.take()
         began, before = time.perf_counter(), self.network.count
+        self._step_began = began
         place = self.steps_done % self.steps_per_epoch
         rows = self._minibatches.rows(self.epochs_done, place)
         try:
             metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
         finally:
+            self._step_began = None
             count = self.network.count - before
             self.passes["train"] += count.passes
         self.standing.passes_per_sample = count.passes / len(rows)
@@ -290,8 +303,8 @@ class Trainer:
                 callback.on_step(self, record)
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
-        elif time.perf_counter() - self._checkpointed >= self.options.checkpoint_seconds:
-            self._checkpoint(complete=False)
+        else:
+            self._checkpoint_if_due(complete=False)
         return record
 
     def run(self, *, baselines: Mapping[str, float] | None = None) -> RunResult:
@@ -403,11 +416,22 @@ class Trainer:
                 )
             self.event("warning", f"{text} Accepted.")
 
+    def _checkpoint_if_due(self, *, complete: bool) -> None:
+        """Make a checkpoint when the last is too old, and after an epoch as long as that costs little."""
+        now, options = time.perf_counter(), self.options
+        cheap = options.checkpoint_share >= 1 or self._checkpoints_took <= options.checkpoint_share * (
+            now - self._started
+        )
+        if now - self._checkpointed >= options.checkpoint_seconds or (complete and cheap):
+            self._checkpoint(complete=complete)
+
     def _checkpoint(self, *, complete: bool) -> None:
+        began = time.perf_counter()
         with self.stopwatch.section("log"):
             if self.recorder:
                 self.recorder.checkpoint(self.snapshot(complete=complete))
         self._checkpointed = time.perf_counter()
+        self._checkpoints_took += self._checkpointed - began
 
     def _checkpoint_if_possible(self) -> None:
         """Keep where the run stands when it is stopped; a disk that refuses costs the steps since the last one."""
@@ -448,7 +472,7 @@ class Trainer:
         with self.stopwatch.section("log"):
             if self.recorder:
                 self.recorder.epoch(record)
-            self._checkpoint(complete=True)
+            self._checkpoint_if_due(complete=True)
             for callback in self.callbacks:
                 callback.on_epoch(self, record)
 

@@ -24,8 +24,9 @@ class TrainingOptions:
         budget_minutes: Stop after the step that passes this time, in min; that of a resumed run goes on counting.
         standardise_rows: Rows measured per layer to fit the standardisation, at most 1 024; at least 2 samples are.
         evaluation_batch: Samples classified at once.
-        checkpoint_seconds: Longest time between two checkpoints in an epoch, in s: what a kill can cost. One is made
-            after every epoch besides.
+        checkpoint_seconds: Longest time between two checkpoints, in s: what a kill can cost.
+        checkpoint_share: A checkpoint is made after every epoch besides, as long as all of them take no more than this
+            part of the run's time, above 0 and at most 1.
         sentinels: Drives that each system answers before step 0 and after every epoch, to tell drift, and again before
             a resumed run goes on. `auto`: 8 where systems are measured, none where they are simulated.
         sentinel_tolerance: Largest change of the answers with which a run is resumed, as a fraction of how much they
@@ -45,6 +46,7 @@ class TrainingOptions:
     standardise_rows: int = 1024
     evaluation_batch: int = 2000
     checkpoint_seconds: float = 30.0
+    checkpoint_share: float = 1.0
     sentinels: int | Literal["auto"] = "auto"
     sentinel_tolerance: float = 0.2
     wait_for_room: float = 600.0
@@ -67,6 +69,8 @@ class TrainingOptions:
             amount = getattr(self, name)
             if amount is not None and not amount > 0:
                 raise InputError(f"{name} must be > 0, got {amount}.")
+        if not 0 < self.checkpoint_share <= 1:
+            raise InputError(f"checkpoint_share must be above 0 and at most 1, got {self.checkpoint_share}.")
         if not self.wait_for_room >= 0:
             raise InputError(f"wait_for_room must be >= 0 s, got {self.wait_for_room} s.")
         if self.sentinels != "auto" and not 0 <= self.sentinels <= 1024:

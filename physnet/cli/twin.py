@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SessionError
+from ..printable import printable
 from ..raw import RawSystem, open_raw
 from ..session import open_run
 from ..twins import KINDS, Twin, file_name, fit_twin, load_pairs, save_twin
@@ -26,12 +27,12 @@ def twin(arguments: argparse.Namespace) -> int:
     folder = newest_run(Path(arguments.run))
     data = open_raw(folder)
     for problem in data.unreadable:
-        print(f"physnet: left out: {problem}", file=sys.stderr)
+        print(f"physnet: left out: {printable(problem)}", file=sys.stderr)
     raw = data.system(arguments.system)
     pairs = load_pairs(raw, seed=arguments.seed)
     source = _source(folder, raw)
     print(
-        f"twin of {raw.name} ({raw.kind.upper()}) in {folder}\n"
+        f"twin of {printable(raw.name)} ({raw.kind.upper()}) in {folder}\n"
         f"{pairs.rows} rows, {pairs.drives} different drives; judged on {len(pairs.held_out)} rows of drives held out"
     )
     if pairs.left_out:
@@ -44,14 +45,14 @@ def twin(arguments: argparse.Namespace) -> int:
         path = Path(arguments.output) if arguments.output else folder / file_name(raw.name, kind)
         digest = save_twin(one, path)
         paths[kind] = path
-        print(f"{kind:<10}{one.report.error:>16.4f}{one.report.seconds:>10.1f}   {_about(one)}", flush=True)
+        print(f"{kind:<10}{one.report.error:>16.3g}{one.report.seconds:>10.1f}   {_about(one)}", flush=True)
         report = one.report.as_dict()
         found.append({"kind": kind, "head": one.model.head, "file": str(path), "sha256": digest, **report})
     floor = one.report.noise_floor
     if math.isnan(floor):
         print("the error of a perfect twin is not known: no drive was repeated")
     else:
-        print(f"a perfect twin would reach {floor:.4f}: so much differs when a drive is repeated")
+        print(f"a perfect twin would reach {floor:.3g}: so much differs when a drive is repeated")
     print("error: root mean square, 0 is exact, 1 is no better than the mean response\n")
     best = min(found, key=lambda entry: float(entry["error"]))
     print(_usage(arguments.system or raw.name, paths[best["kind"]]))

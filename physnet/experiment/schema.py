@@ -166,7 +166,9 @@ class SessionSection(Section):
 
     Args:
         raw: Drives and responses that are kept as they were: none, all, or a share of the rows, above 0 and below 1.
-        checkpoint_seconds: Longest time between two checkpoints in an epoch, in s: what a kill can cost.
+        checkpoint_seconds: Longest time between two checkpoints, in s: what a kill can cost.
+        checkpoint_share: One is made after every epoch besides, as long as all of them take no more than this part of
+            the run's time.
         sentinels: Drives that each system answers again and again, to tell drift; `auto`: 8 where systems are measured.
         sentinel_tolerance: Largest change of the answers with which a run is resumed, as a fraction of how much they
             differ from each other.
@@ -175,6 +177,7 @@ class SessionSection(Section):
 
     raw: Literal["none", "all"] | Fraction = "none"
     checkpoint_seconds: Positive = 30.0
+    checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     sentinels: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = "auto"
     sentinel_tolerance: Positive = 0.2
     wait_for_room: Annotated[float, Field(ge=0)] = 600.0

@@ -33,6 +33,7 @@ class Segment:
     def __init__(self, path: Path, places: Mapping[str, Place], rows: int) -> None:
         self.path, self.places, self.rows = path, places, rows
         self.used = 0
+        self._dirty = False
         self._stream = io.FileIO(path, "r+")
 
     @classmethod
@@ -78,6 +79,7 @@ class Segment:
         for name, array in values.items():
             place = self.places[name]
             data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+            self._dirty = True
             _write(self._stream, place.offset + self.used * place.row_bytes, data)
         self.used += len(rows)
 
@@ -87,7 +89,10 @@ class Segment:
         Raises:
             OSError: The disk refused.
         """
-        os.fsync(self._stream.fileno())
+        if self._dirty:
+            # Length and names were synced when the file was made: the data alone are new.
+            getattr(os, "fdatasync", os.fsync)(self._stream.fileno())
+            self._dirty = False
 
     def copy_to(self, target: Segment) -> None:
         """Copy the rows to a segment with room for them.
@@ -104,7 +109,7 @@ class Segment:
                     raise OSError(errno.EIO, "the file is cut short")
                 _write(target._stream, target.places[name].offset + done, memoryview(data))
                 done += len(data)
-        target.used = self.used
+        target.used, target._dirty = self.used, True
 
     def close(self) -> None:
         """Close it."""

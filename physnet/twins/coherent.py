@@ -58,15 +58,16 @@ def fit_coherent(
     heads: tuple[Head, ...] = ("modulus", "intensity") if detector == "auto" else (detector,)
     checked_NK = _design((features_of_validation - mean_F) / scale, field=field)
     wanted_NR = torch.from_numpy(validation.response_NR).float()
+    response_NR = torch.from_numpy(train.response_NR).float()
     best: tuple[float, Head, torch.Tensor] | None = None
     for head in heads:
-        response_NR = torch.from_numpy(train.response_NR).float()
-        matrix_KR = _polished(design_NK, response_NR, _retrieved(design_NK, response_NR, head, seed), head)
+        matrix_KR = _retrieved(design_NK, response_NR, head, seed)
         error = float((_detected(checked_NK @ matrix_KR, head) - wanted_NR).square().sum())
         if best is None or error < best[0]:
             best = (error, head, matrix_KR)
     assert best is not None
-    return _model(best[2], best[1], mean_F, scale, field=field)
+    _, head, matrix_KR = best
+    return _model(_polished(design_NK, response_NR, matrix_KR, head), head, mean_F, scale, field=field)
 
 
 def _design(centred_NF: NDArray[np.float64], *, field: bool) -> torch.Tensor:

@@ -19,9 +19,10 @@ Head = Literal["plain", "complex", "modulus", "intensity"]
 Kind = Literal["linear", "coherent", "mlp"]
 KINDS: tuple[Kind, ...] = ("linear", "coherent", "mlp")
 HEADS: tuple[Head, ...] = ("plain", "complex", "modulus", "intensity")
-# Rows per matrix product. Always this many: a BLAS picks its kernels by shape, and only within one shape does a row's
-# result not depend on its neighbours.
-_HEIGHT = 128
+# Rows per matrix product, and columns in multiples of this. Always so many: a BLAS picks its kernels by shape, and only
+# within one shape does a row's result not depend on its neighbours; with columns left over beside whole blocks (6 or 10
+# of them) it was seen to depend on the row's place as well.
+_HEIGHT, _WIDTH = 128, 64
 
 
 def features(spec: DriveSpec, drive_ND: torch.Tensor) -> torch.Tensor:
@@ -112,7 +113,16 @@ class Evaluator:
     def __init__(self, model: Model, drive: DriveSpec, device: str | torch.device = "cpu") -> None:
         self._drive, self._head = drive, model.head
         self._mean_F = torch.from_numpy(np.array(model.mean_F)).to(device)
-        self._maps = [tuple(torch.from_numpy(np.array(array)).to(device) for array in pair) for pair in model.maps]
+        self._outputs = model.maps[-1][1].size
+        self._maps = []
+        inputs = model.mean_F.size
+        for weight, bias in model.maps:
+            outputs = _WIDTH * -(-bias.size // _WIDTH)
+            full_weight, full_bias = torch.zeros((inputs, outputs)), torch.zeros(outputs)
+            full_weight[: weight.shape[0], : bias.size] = torch.from_numpy(np.array(weight))
+            full_bias[: bias.size] = torch.from_numpy(np.array(bias))
+            self._maps.append((full_weight.to(device), full_bias.to(device)))
+            inputs = outputs
 
     def __call__(self, drive_ND: torch.Tensor) -> torch.Tensor:
         """Return responses, shape `(N, R)`."""
@@ -133,7 +143,7 @@ class Evaluator:
         value = features(self._drive, drive_ND) - self._mean_F
         for number, (weight, bias) in enumerate(self._maps):
             value = (squareplus(value) if number else value) @ weight + bias
-        return detected(value, self._head)
+        return detected(value[:, : self._outputs], self._head)
 
 
 def squareplus(value: torch.Tensor) -> torch.Tensor:

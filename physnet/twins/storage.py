@@ -148,7 +148,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             buffer = io.BytesIO(data)
             if np.lib.format.read_magic(buffer) != (1, 0):
                 raise ValueError(f"{entry.filename} has another format")
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer, max_header_size=_MOST_HEADER)
+            try:
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer, max_header_size=_MOST_HEADER)
+            except Exception as error:  # NumPy lets through whatever Python's own parsers say of a header
+                raise ValueError(f"{entry.filename} does not describe itself ({error})") from error
             rest = data[buffer.tell() :]
             if dtype.hasobject or fortran or math.prod(shape) * dtype.itemsize != len(rest):
                 raise ValueError(f"{entry.filename} does not hold what it declares")

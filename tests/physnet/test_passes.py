@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physnet.errors import InputError
-from physnet.passes import Purpose, pass_numbers
+from physnet.passes import Purpose, fields_of, pass_numbers
 
 LIMITS = {"epoch": 2**14, "step": 2**18, "layer": 2**6, "first_row": 2**21}
 PLACES = st.fixed_dictionaries(
@@ -82,4 +82,15 @@ def test_the_numbers_of_the_purposes_never_change() -> None:
         "PREDICT": 4,
         "CONTROL": 5,
         "CALIBRATE": 6,
+        "SENTINEL": 7,
+    }
+
+
+@given(place=PLACES)
+@settings(deadline=None)
+def test_a_number_tells_what_it_was_made_of(place: dict[str, Any]) -> None:
+    found = fields_of(pass_numbers(**place, rows=1))
+    expected = {**place, "row": place["first_row"], "purpose": int(place["purpose"])}
+    assert {name: int(values[0]) for name, values in found.items()} == {
+        name: expected[name] for name in ("purpose", "epoch", "step", "layer", "row")
     }

@@ -201,7 +201,9 @@ def kill_after(process: int, seconds: float) -> None:
 def test_a_stopped_run_goes_on_from_the_very_step(processes: Processes, tmp_path: Path, number: signal.Signals) -> None:
     experiment = tmp_path / "tiny.toml"
     # No checkpoint in an epoch but the one that is made because of the signal.
-    text = EXPERIMENT.replace("RULE", "mono_forward").replace("checkpoint_seconds = 0.05", "checkpoint_seconds = 1e6")
+    text = EXPERIMENT.replace("RULE", "mono_forward").replace(
+        "session.checkpoint_seconds = 0.05", "session = { checkpoint_seconds = 1e6, checkpoint_share = 1.0 }"
+    )
     experiment.write_text(text, encoding="utf-8")
     code, said = processes.run("train", experiment, "--output", tmp_path / "whole")
     assert code == 0, said
@@ -254,7 +256,7 @@ rule.name = "mono_forward"
 training = {{ epochs = 3, batch_size = 50 }}
 layers = [{{ system = "bench", width = 20 }}]
 systems.bench.type = "bench.py:bench"
-session.sentinels = {sentinels}
+session = {{ sentinels = {sentinels}, checkpoint_share = 1.0 }}
 """,
         encoding="utf-8",
     )

@@ -275,8 +275,8 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path, raw: ModuleType, share:
 def test_a_killed_process_loses_no_flushed_row_and_can_be_gone_on_with(tmp_path: Path) -> None:
     generator = random.Random(3)
     damaged = 0
-    for _ in range(4):
-        target = generator.randrange(1, 60)
+    for _ in range(3):
+        target = generator.randrange(1, 40)
         command = [sys.executable, str(CHILD), "record", str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as child:
             assert child.stdout is not None
