@@ -37,6 +37,7 @@ from .keyed import keyed_normal
 
 # Rows per matrix product. Always this many: a BLAS picks its kernels by shape, and only within one shape does a row's
 # result not depend on its neighbours.
+_LEAST_PIXELS = 8
 _HEIGHT = 128
 _MATRIX, _QUADRATURE = 1, 2  # streams of keyed_normal: the transfer matrix, and the one it turns towards
 
@@ -250,7 +251,9 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
             self._turned_K2P = self._as_real(turned_PD)
 
     def _as_real(self, matrix_PD: torch.Tensor) -> torch.Tensor:
-        real_DP, imag_DP = matrix_PD.real.T, matrix_PD.imag.T
+        # In products of 6 or 10 columns a row's last digits depend on its place: never fewer than 16 are computed.
+        missing = max(0, _LEAST_PIXELS - len(matrix_PD))
+        real_DP, imag_DP = (torch.nn.functional.pad(part.T, (0, missing)) for part in (matrix_PD.real, matrix_PD.imag))
         rows = torch.cat((real_DP, imag_DP), dim=1)
         if self._phase:  # the field has two parts, [cos | sin]
             rows = torch.cat((rows, torch.cat((-imag_DP, real_DP), dim=1)))
@@ -262,6 +265,7 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         response_NP = real_NP * real_NP + imag_NP * imag_NP
         if self._modulus:
             response_NP = _square_root(response_NP)
+        response_NP = response_NP[:, : len(self._matrix_PD)]
         if self._pooling == 1:
             return response_NP
         return response_NP.reshape(_HEIGHT, -1, self._pooling).mean(2)

@@ -258,3 +258,14 @@ def test_its_options_can_be_checked_as_a_table() -> None:
     for bad in ({"drives": 0, "responses": 3}, {"drives": 3, "responses": 3, "turn": {"profile": "sine"}}):
         with pytest.raises(ValidationError):
             table.model_validate(bad)
+
+
+@pytest.mark.parametrize("responses", [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 20])
+def test_a_row_s_response_does_not_depend_on_its_place(responses: int) -> None:
+    medium = ScatteringMedium(drives=24, responses=responses, seed=1)
+    drive = torch.rand(100, 24, generator=torch.Generator().manual_seed(responses))
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    numbers = np.arange(100, dtype=np.int64)
+    straight = medium.measure(drive, numbers).response
+    shuffled = medium.measure(drive[order], numbers).response
+    assert torch.equal(torch.as_tensor(straight)[order], torch.as_tensor(shuffled))
