@@ -18,6 +18,7 @@ CONTROLS: Mapping[str, str] = MappingProxyType(
     {
         "physics_zeroed": "every response is zero; skips stay as they are",
         "random_projection": "a fixed random matrix and the same detector, bits and noise in the physics' place",
+        "band_energies": "as many band energies of the same sound as the first layer has responses; random above it",
         "responses_shuffled": "true responses, each given to another sample of its presentation",
         "linear_readout": "softmax regression on what the first layer measures, labels never presented",
         "raw_logistic_regression": "softmax regression on the samples themselves",
@@ -60,6 +61,11 @@ def plan(experiment: Experiment) -> Plan:
         "one_layer_less": len(layers) == 1 and "the network has one layer",
         "skip_alone": (not any(skips) and "the network has no skip")
         or (all(skips) and "the same as physics_zeroed: every layer has a skip"),
+        "band_energies": (
+            experiment.controls.sample_rate is None and "the drive is not declared a sound (controls.sample_rate)"
+        )
+        or (layers[0].before != "none" and "a digital map stands between the sound and the first layer")
+        or (layers[0].system in {layer.system for layer in layers[1:]} and "a layer above has the first one's system"),
         # A row alone in its presentation has nobody to change responses with.
         "responses_shuffled": (training.batch_size == 1 or training.evaluation_batch == 1)
         and "rows are presented one by one",

@@ -35,7 +35,7 @@ _WORDS: Mapping[str, Detector] = {
 }
 
 
-class _Digital:
+class Digital:
     """Common part: no bench, no state, nothing to open."""
 
     def __init__(self, spec: SystemSpec) -> None:
@@ -55,7 +55,7 @@ class _Digital:
         """Nothing to make safe."""
 
 
-class Zeros(_Digital):
+class Zeros(Digital):
     """Answers zero to every drive, in the shape of another system.
 
     Args:
@@ -63,7 +63,7 @@ class Zeros(_Digital):
     """
 
     def __init__(self, like: SystemSpec) -> None:
-        super().__init__(_digital_spec(like, "zeros", frozenset(), like.response.dtype))
+        super().__init__(digital_spec(like, "zeros", frozenset(), like.response.dtype))
 
     def measure(self, drive: Any, passes: Passes) -> Reading:
         """Return zeros, shape `(n, *response_shape)`."""
@@ -72,7 +72,7 @@ class Zeros(_Digital):
         return Reading(response=np.zeros(shape, self._spec.response.dtype), started=now, stopped=now)
 
 
-class RandomProjection(_Digital):
+class RandomProjection(Digital):
     """A fixed random matrix, and a detector: `detector(drive @ matrix)`.
 
     The drive enters as a number, divided by the largest that its channel allows. The matrix is Gaussian of variance
@@ -88,7 +88,7 @@ class RandomProjection(_Digital):
     def __init__(self, like: SystemSpec, *, detector: Detector, seed: int) -> None:
         dtype = "complex64" if like.response.complex else "float32"
         where: frozenset[Any] = frozenset() if detector == "none" else frozenset({"detector"})
-        super().__init__(_digital_spec(like, "random projection", where, dtype))
+        super().__init__(digital_spec(like, "random projection", where, dtype))
         drives, responses = like.drive.channels, like.response.channels
         random = torch_stream(seed, "random projection")
         self._detector = detector
@@ -146,12 +146,29 @@ def projection_for(spec: SystemSpec, *, detector: Detector | Literal["auto"], se
     if detector == "auto":
         detector, doubt = _detector_of(spec)
         assumed += [doubt] if doubt else []
-    system: PhysicalSystem = RandomProjection(spec, detector=detector, seed=derive_seed(seed, "matrix"))
+    bare = RandomProjection(spec, detector=detector, seed=derive_seed(seed, "matrix"))
+    system, doubt = dressed(bare, spec, what="projection", seed=seed)
+    assumed += [doubt] if doubt else []
+    return Substitute(system=system, detector=detector, assumed=tuple(assumed))
+
+
+def dressed(system: PhysicalSystem, spec: SystemSpec, *, what: str, seed: int) -> tuple[PhysicalSystem, str]:
+    """Give a digital stand-in the noise and the bits that a system tells of.
+
+    Args:
+        system: The stand-in.
+        spec: Of the system whose place it takes.
+        what: What it is, for the second answer.
+        seed: Seed of the noise.
+
+    Returns:
+        It in its impairments, and what had to be assumed, empty for nothing.
+    """
     worn = _worn(spec.identity)
+    if not worn and spec.kind != "simulated":
+        return system, f"{spec.name} tells neither noise nor bits: its {what} has no noise and no converters"
     if not worn:
-        if spec.kind != "simulated":
-            assumed.append(f"{spec.name} tells neither noise nor bits: its projection has no noise and no converters")
-        return Substitute(system=system, detector=detector, assumed=tuple(assumed))
+        return system, ""
     factory = registry.find("impairments", "impaired")
     for number, one in enumerate(worn):
         adc = int(one.get("adc_bits", 0)) or None
@@ -163,7 +180,7 @@ def projection_for(spec: SystemSpec, *, detector: Detector | Literal["auto"], se
             adc_bits=adc,
             full_scale="auto" if adc or one.get("full_scale") else None,
         )
-    return Substitute(system=system, detector=detector, assumed=tuple(assumed))
+    return system, ""
 
 
 def _detector_of(spec: SystemSpec) -> tuple[Detector, str]:
@@ -194,7 +211,8 @@ def _worn(identity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found[::-1]
 
 
-def _digital_spec(like: SystemSpec, what: str, where: frozenset[Any], dtype: str) -> SystemSpec:
+def digital_spec(like: SystemSpec, what: str, where: frozenset[Any], dtype: str) -> SystemSpec:
+    """Return the spec of a stand-in: the shapes of the system, and nothing of its electronics."""
     return SystemSpec(
         name=f"{like.name} ({what})",
         kind="simulated",

@@ -19,10 +19,11 @@ from ..passes import Purpose, pass_numbers
 from ..port import Port
 from ..seeding import derive_seed
 from ..trainer import Trainer
+from .bands import BandEnergies
 from .kinds import CONTROLS, NETWORK
 from .ports import ControlPort, present_through
 from .store import Training
-from .substitutes import Zeros, projection_for
+from .substitutes import Zeros, dressed, projection_for
 
 Check = Callable[[], None]
 
@@ -102,13 +103,22 @@ def _substitute(control: str, network: Network, experiment: Experiment) -> tuple
         return True, ()
     ports: dict[Port, ControlPort] = {}
     assumed: list[str] = []
+    settings = experiment.controls
     for number, port in enumerate(network.ports):
         match control:
             case "physics_zeroed" | "skip_alone":
                 ports[port] = ControlPort(port, Zeros(port.spec))
-            case "random_projection":
+            case "band_energies" if port is network.layers[0].port:
+                # The plan has none without a sample rate.
+                assert settings.sample_rate is not None
+                bands = BandEnergies(port.spec, rate=settings.sample_rate, slices=settings.band_slices)
+                seed = derive_seed(experiment.seed, "band energies")
+                system, doubt = dressed(bands, port.spec, what="filter bank", seed=seed)
+                assumed += [doubt] if doubt else []
+                ports[port] = ControlPort(port, system)
+            case "random_projection" | "band_energies":
                 seed = derive_seed(experiment.seed, "random projection", number)
-                made = projection_for(port.spec, detector=experiment.controls.detector, seed=seed)
+                made = projection_for(port.spec, detector=settings.detector, seed=seed)
                 assumed += made.assumed
                 ports[port] = ControlPort(port, made.system)
             case _:

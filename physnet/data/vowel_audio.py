@@ -102,7 +102,7 @@ def excerpt(recording: NDArray[np.int16], samples: int) -> NDArray[np.float32]:
     """
     if not 1 <= samples <= len(recording):
         raise DataError(
-            f"samples must be 1 to the length of a recording, {len(recording)}, got {samples}. Choose a shorter excerpt."
+            f"samples must be 1 to the {len(recording)} samples of a recording, got {samples}. Choose another length."
         )
     sound = recording - recording.mean(dtype=np.float64)
     energy = np.concatenate([[0.0], np.cumsum(sound**2)])

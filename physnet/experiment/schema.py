@@ -198,6 +198,7 @@ class OutputSection(Section):
 ControlName = Literal[
     "physics_zeroed",
     "random_projection",
+    "band_energies",
     "responses_shuffled",
     "linear_readout",
     "raw_logistic_regression",
@@ -217,6 +218,9 @@ class ControlsSection(Section):
         confidence: Of the two-sided intervals.
         which: Controls to run; all that apply when `all`.
         detector: What the random projection puts in the place of the detector; `auto` goes by what the system tells.
+        sample_rate: Samples per s of the lowest layer's drive where it is a sound; `band_energies` needs it. None where
+            the drive is no sound.
+        band_slices: Parts of equal duration that `band_energies` cuts a sound into, each with energies of its own.
     """
 
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -224,6 +228,8 @@ class ControlsSection(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     which: Annotated[tuple[ControlName, ...], Field(min_length=1)] | Literal["all"] = "all"
     detector: Literal["auto", "none", "modulus", "intensity"] = "auto"
+    sample_rate: Positive | None = None
+    band_slices: Count = 1
 
 
 class ExperimentFile(Section):

@@ -49,6 +49,7 @@ batch_size = 50
 
 [controls]
 repeats = 2
+sample_rate = 8000.0  # taken for a sound, the digits can have every control
 """
 
 Make = Callable[..., Experiment]

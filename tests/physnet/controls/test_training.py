@@ -90,6 +90,28 @@ def test_a_projection_never_touches_the_physics(make: Make, measured: list[np.nd
     assert found.test_accuracy > 0.3  # ten classes: it does learn
 
 
+def test_band_energies_never_touch_the_physics(make: Make, measured: list[np.ndarray], seen: list[Any]) -> None:
+    found = once("band_energies", make("controls.band_slices=4"))
+    assert found.passes == 0
+    assert not measured
+    names = {layer.name: layer.port.spec.name for layer, _, _ in seen}
+    assert names == {"layer0": "lower (band energies)", "layer1": "upper (random projection)"}
+    assert found.test_accuracy > 0.3  # ten classes: it does learn
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (("controls={repeats=2}",), "the drive is not declared a sound"),
+        (('layers.0.before="random"',), "a digital map stands between"),
+    ],
+)
+def test_band_energies_are_left_out_where_there_is_no_sound(
+    make: Make, overrides: tuple[str, ...], reason: str
+) -> None:
+    assert reason in plan(make(*overrides)).left_out["band_energies"]
+
+
 def test_shuffled_responses_reach_the_digital_part_in_another_order(make: Make, measured: list[np.ndarray]) -> None:
     found = once("responses_shuffled", make("layers.*.skip=false"))
     assert set(np.concatenate(measured) >> 59) == {Purpose.CONTROL}

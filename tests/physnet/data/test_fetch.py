@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from physnet.data import DATA_DIR, locate, mnist, vowels
+from physnet.data import DATA_DIR, locate, mnist, vowel_audio, vowels
 from physnet.errors import DataError
 
 CONTENT = b"some measurements"
@@ -118,6 +118,13 @@ def test_vowels_without_the_file_say_how_to_get_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / project)
     with pytest.raises(DataError, match=f"No public download.*load_table\\. Put it at.*{DATA_DIR}"):
         vowels.load()
+
+
+def test_vowel_audio_without_the_file_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / project)
+    monkeypatch.setenv(DATA_DIR, str(tmp_path))
+    with pytest.raises(DataError, match=f"hillenbr.*load_table\\. Put it at.*below a folder.*{DATA_DIR}"):
+        vowel_audio.load()
 
 
 def test_mnist_names_every_mirror_that_failed(nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_the_vowel_table_agrees_with_the_reader_of_user_tables(data_dir: Path) -
     ("name", "options", "message"),
     [
         ("minst", {}, "Did you mean 'mnist'"),
-        ("xxxxx", {}, "digits, mnist, sign, vowels, table, got 'xxxxx'"),
+        ("xxxxx", {}, "digits, mnist, sign, vowel-audio, vowels, table, got 'xxxxx'"),
         ("digits", {"seed": 3}, "must be among: none; got seed"),
         ("table", {}, "missing a required argument: 'path'"),
         ("table", {"path": "a.csv", "labels": "y"}, "features, label, group, name; got path, labels"),
@@ -142,4 +142,4 @@ def test_a_wrong_name_or_option_is_refused(name: str, options: dict[str, Any], m
 
 def test_the_public_names_exist() -> None:
     assert all(hasattr(physnet.data, name) for name in physnet.data.__all__)
-    assert sorted(DATASETS) == ["digits", "mnist", "sign", "vowels"]
+    assert sorted(DATASETS) == ["digits", "mnist", "sign", "vowel-audio", "vowels"]
