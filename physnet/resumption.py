@@ -19,6 +19,8 @@ from .session import Run, checkpoint
 _FIXED = ("data", "seed", "training.batch_size")
 # What says where a run came from and not what it does.
 _IGNORED = ("base", "source", "title", "output", "controls")
+# Parts of a session without which nobody knows how it went on.
+_NEEDED = ("configuration", "data", "all steps", "all epochs", "all attempts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +64,17 @@ def start_of(run: Run) -> Start:
     """Find the newest sound checkpoint of a run.
 
     Raises:
-        SessionError: Steps were recorded, and no checkpoint is sound.
+        SessionError: Steps were recorded, and no checkpoint is sound; or what the run was is damaged.
     """
+    if lost_parts := [part for part in run.damaged_parts if part in _NEEDED]:
+        raise SessionError(
+            f"run {run.folder} can't be gone on with: damaged in its file are {', '.join(lost_parts)}. Copy it again "
+            "from where it was written."
+        )
     problems = []
     for path in reversed(run.checkpoints):
         try:
-            found = checkpoint.load(path).snapshot
+            found = checkpoint.load(path, run=run.identifier).snapshot
         except SessionError as error:
             problems.append(str(error))
             continue

@@ -15,13 +15,20 @@ import h5py
 import numpy as np
 
 from ..errors import SessionError
+from ..printable import printable
 from ..records import PassCount
 from ..session import environment
+from ..session.contents import HASH, hashed, matches
 from ..session.disk import write_whole
+from ..session.layout import FORMAT
+from ..session.safety import FAILURES, Source, opened, plain_json
 from .quantities import CONFIDENCE, Characterisation, Quantity, Trace
 
-SCHEMA = 1
+SCHEMA = 2
 PREFIX = "characterisation-"
+_TEXTS = ("system", "count", "plan", "notes", "sentences")
+_OF_QUANTITIES = ("units", "error", "floor", "resolved", "long_name")
+_OF_TRACES = ("units", "long_name")
 
 
 def save(found: Characterisation, folder: Path) -> Path:
@@ -60,16 +67,17 @@ def load(path: Path) -> Characterisation:
         SessionError: It is no such file, it is damaged, or a newer physnet wrote it.
     """
     try:
-        with h5py.File(path, "r") as file:
-            if int(file.attrs.get("physnet_characterisation", SCHEMA + 1)) > SCHEMA:
+        with opened(path) as source:
+            marked = source.has(source.file, "physnet_characterisation")
+            schema = int(source.attribute(source.file, "physnet_characterisation")) if marked else SCHEMA + 1
+            if schema > SCHEMA:
                 raise SessionError(f"{path} is no characterisation that this physnet reads. Update physnet.")
-            return _read(file)
+            return _read(source, schema)
     except SessionError:
         raise
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
-        raise SessionError(
-            f"{path} can't be read as a characterisation ({type(error).__name__}: {error}). Measure again."
-        ) from error
+    except FAILURES as error:
+        said = printable(f"{type(error).__name__}: {error}")
+        raise SessionError(f"{path} can't be read as a characterisation ({said}). Measure again.") from error
 
 
 def _free(folder: Path, name: str) -> Path:
@@ -82,7 +90,7 @@ def _free(folder: Path, name: str) -> Path:
 
 def _image(found: Characterisation) -> bytes:
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", libver=FORMAT) as file:
         file.attrs["NX_class"], file.attrs["creator"] = "NXroot", "physnet"
         file.attrs["physnet_characterisation"], file.attrs["physnet_version"] = SCHEMA, environment.version("physnet")
         entry = file.create_group("entry")
@@ -117,43 +125,75 @@ def _image(found: Characterisation) -> bytes:
         for name, trace in found.traces.items():
             dataset = traces.create_dataset(name, data=trace.values)
             dataset.attrs.update({"units": trace.unit, "long_name": trace.about})
+        entry.attrs[HASH] = hashed(_values(Source(file)))
     return buffer.getvalue()
 
 
-def _read(file: h5py.File) -> Characterisation:
-    entry = file["entry"]
-    plain = {name: json.loads(entry[name][()]) for name in ("system", "count", "plan", "notes", "sentences")}
+def _values(source: Source) -> dict[str, Any]:
+    """Read everything: numbers, arrays and text by name."""
+    entry = source.group(source.file, "entry")
+    values: dict[str, Any] = {name: source.attribute(entry, name) for name in ("name", "kind", "created", "seed")}
+    values["seconds"] = source.number(entry, "seconds")
+    values |= {name: source.text(entry, name) for name in _TEXTS}
+    for kind, attributes in {"quantities": _OF_QUANTITIES, "traces": _OF_TRACES}.items():
+        group = source.group(entry, kind)
+        # in their order in the file, which says how to show them
+        for name in group:
+            array = values[f"{kind}/{name}"] = source.array(group, name)
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"{name} must be numbers")
+            dataset = source.dataset(group, name)
+            values |= {f"{kind}/{name}@{key}": source.attribute(dataset, key) for key in attributes}
+    return values
+
+
+def _read(source: Source, schema: int) -> Characterisation:
+    values = _values(source)
+    # Schema 1 had no hash.
+    if schema > 1 and not matches(source, source.group(source.file, "entry"), hashed(values)):
+        raise ValueError("it does not match its hash")
+    plain = {name: plain_json(values[name]) for name in _TEXTS}
+    quantities = [name for name in values if name.startswith("quantities/") and "@" not in name]
+    traces = [name for name in values if name.startswith("traces/") and "@" not in name]
+    if not all(isinstance(plain[name], dict) for name in ("system", "count", "plan")):
+        raise ValueError("it does not say what was measured")
     return Characterisation(
-        name=str(entry.attrs["name"]),
-        kind=str(entry.attrs["kind"]),
+        name=str(values["name"]),
+        kind=str(values["kind"]),
         system=plain["system"],
-        seed=int(entry.attrs["seed"]),
-        created=str(entry.attrs["created"]),
-        seconds=float(entry["seconds"][()]),
-        count=PassCount(**plain["count"]),
-        plan=plain["plan"],
+        seed=int(values["seed"]),
+        created=str(values["created"]),
+        seconds=float(values["seconds"]),
+        count=PassCount(**{str(name): _number(value) for name, value in plain["count"].items()}),
+        plan={str(name): int(value) for name, value in plain["plan"].items()},
         quantities={
-            name: Quantity(
-                value=float(dataset[()]),
-                error=float(dataset.attrs["error"]),
-                floor=float(dataset.attrs["floor"]),
-                unit=str(dataset.attrs["units"]),
-                resolved=bool(dataset.attrs["resolved"]),
-                about=str(dataset.attrs["long_name"]),
+            name.partition("/")[2]: Quantity(
+                value=float(values[name]),
+                error=float(values[f"{name}@error"]),
+                floor=float(values[f"{name}@floor"]),
+                unit=str(values[f"{name}@units"]),
+                resolved=bool(values[f"{name}@resolved"]),
+                about=str(values[f"{name}@long_name"]),
             )
-            for name, dataset in entry["quantities"].items()
+            for name in quantities
         },
         traces={
-            name: Trace(
-                values=np.asarray(dataset[()]),
-                unit=str(dataset.attrs["units"]),
-                about=str(dataset.attrs["long_name"]),
+            name.partition("/")[2]: Trace(
+                values=np.asarray(values[name]),
+                unit=str(values[f"{name}@units"]),
+                about=str(values[f"{name}@long_name"]),
             )
-            for name, dataset in entry["traces"].items()
+            for name in traces
         },
-        notes=tuple(plain["notes"]),
-        sentences=tuple(plain["sentences"]),
+        notes=tuple(map(str, plain["notes"])),
+        sentences=tuple(map(str, plain["sentences"])),
     )
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float):
+        raise ValueError(f"it counts {type(value).__name__}")
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import FaultError, PhysnetError
+from ..printable import printable
 from .parser import parse
 
 __all__ = ["main"]
@@ -88,5 +89,6 @@ def _complain(message: str, *commands: str) -> None:
     """Print a message, and below it what must not be broken into lines, because people copy it."""
     if sys.stderr is None:
         return
-    lines = [textwrap.fill(line, 100, break_long_words=False, break_on_hyphens=False) for line in message.splitlines()]
+    said = printable(message).splitlines()
+    lines = [textwrap.fill(line, 100, break_long_words=False, break_on_hyphens=False) for line in said]
     print("physnet: " + "\n".join([*lines, *commands]), file=sys.stderr)

@@ -14,6 +14,7 @@ from ..controls.figure import write_figure
 from ..controls.report import report
 from ..errors import InputError, PhysnetError
 from ..interrupts import StopRequest
+from ..printable import printable
 from ..session import Run, open_run
 
 FIGURE = "controls.png"
@@ -80,4 +81,4 @@ def _tell(training: Training) -> None:
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)

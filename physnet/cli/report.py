@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..printable import printable
 from ..report import compare, report, write
 from ..session import Run, open_run
 from ..session.comparison import UNREADABLE, compared, opened
@@ -26,7 +27,7 @@ def write_report(arguments: argparse.Namespace) -> int:
     else:
         runs = opened(paths)
         rows = compared(runs)
-        print(_table(rows))
+        print(printable(_table(rows)))
         page = write(compare(runs), Path(arguments.output or NAME))
         if not all(isinstance(run, Run) for run in runs.values()):
             print("some runs can't be read; the page says why")

@@ -26,6 +26,7 @@ from ..experiment import Experiment
 from ..interrupts import StopRequest
 from ..network import Network
 from ..passes import Purpose
+from ..printable import printable
 from ..rules.base import Learner, LocalRule
 from ..seeding import derive_seed
 from ..session import Run, open_run
@@ -42,7 +43,7 @@ def show(arguments: argparse.Namespace) -> int:
     print(summary(run))
     study = shown(run)
     if study is not None:
-        print(f"\n{report(study, study.findings())}")
+        print(f"\n{printable(report(study, study.findings()))}")
     if arguments.plot or arguments.figures:
         folder = Path(arguments.figures) if arguments.figures else run.folder / "figures"
         figures = [*write_figures(run, folder), *_characterisations(run, folder)]
@@ -56,8 +57,8 @@ def _characterisations(run: Run, folder: Path) -> Iterator[Path]:
     for file in run.characterisation_files:
         try:
             yield draw_characterisation(load(file), folder / f"{file.stem}.png")
-        except SessionError as error:  # `summary` has told
-            print(f"figure        none of {file.name}: {error}", file=sys.stderr)
+        except (SessionError, LookupError, ValueError, TypeError, ArithmeticError) as error:  # `summary` has told
+            print(printable(f"figure        none of {file.name}: {error}"), file=sys.stderr)
 
 
 def evaluate_run(arguments: argparse.Namespace) -> int:
@@ -115,7 +116,7 @@ def newest_run(path: Path) -> Path:
         return path
     found = max(runs, key=lambda folder: ((folder / "session.h5").stat().st_mtime_ns, folder.name))
     if len(runs) > 1:
-        print(f"{path} holds {len(runs)} runs; this is the newest, {found.name}", file=sys.stderr)
+        print(printable(f"{path} holds {len(runs)} runs; this is the newest, {found.name}"), file=sys.stderr)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -13,10 +14,13 @@ from typing import Any
 
 from ..errors import SessionError, StorageError
 from ..session.disk import write_whole
+from ..session.safety import plain_json, read_plain
 
 FILE = "controls.json"
 """Name of the file in a run's folder."""
-_SCHEMA = 1
+_SCHEMA = 2
+_MOST = 1 << 26
+"""Most bytes that a record of controls has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,27 +86,35 @@ class ControlsFile:
             SessionError: The file can't be read.
         """
         try:
-            table = json.loads(self.path.read_text(encoding="utf-8"))
+            table = plain_json(read_plain(self.path, _MOST))
         except FileNotFoundError:
             return
+        except SessionError:
+            raise
         except (OSError, ValueError) as error:
             raise SessionError(
                 f"{self.path} can't be read: {error}. Move it away to have all controls run again."
             ) from error
         try:
-            if table["schema"] != _SCHEMA:
+            if table["schema"] not in (1, _SCHEMA):
                 raise SessionError(
                     f"{self.path} must have schema {_SCHEMA}, got {table['schema']!r}. Update physnet, or move it away."
                 )
+            # Schema 1 had no hash.
+            hashed = table["schema"] != 1 or "sha256" in table
+            if hashed and table["sha256"] != _hash(table["run"], table["trainings"]):
+                raise ValueError("it does not match its hash")
             if self.owner and table.get("run") != self.owner:
                 raise SessionError(
                     f"{self.path} belongs to another run than the one in its folder. Move it away to have all controls "
                     "run again."
                 )
             for row in table["trainings"]:
-                training = Training(**{**row, "assumed": tuple(row["assumed"])})
+                training = _training(row)
                 self.trainings[training.control, training.seed] = training
-        except (KeyError, TypeError) as error:
+        except SessionError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise SessionError(
                 f"{self.path} is not a record of controls ({type(error).__name__}: {error}). Move it away to have all "
                 "controls run again."
@@ -117,7 +129,8 @@ class ControlsFile:
         self.reload()
         self.trainings[training.control, training.seed] = training
         rows = [dataclasses.asdict(self.trainings[key]) for key in sorted(self.trainings)]
-        data = json.dumps({"schema": _SCHEMA, "run": self.owner, "trainings": rows}, indent=1).encode()
+        table = {"schema": _SCHEMA, "run": self.owner, "sha256": _hash(self.owner, rows), "trainings": rows}
+        data = json.dumps(table, indent=1).encode()
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             write_whole(part, data)
@@ -128,6 +141,20 @@ class ControlsFile:
     def of(self, control: str, seeds: Iterable[int]) -> list[Training]:
         """Return a control's trainings, in the order of the seeds; those not done are left out."""
         return [self.trainings[control, seed] for seed in seeds if (control, seed) in self.trainings]
+
+
+def _hash(owner: str, rows: Any) -> str:
+    return hashlib.sha256(json.dumps([owner, rows], sort_keys=True).encode()).hexdigest()
+
+
+def _training(row: Mapping[str, Any]) -> Training:
+    """Take a training back from JSON that someone else may have written."""
+    for field in dataclasses.fields(Training):
+        kinds = {"str": (str,), "int": (int,), "float": (int, float)}.get(str(field.type), (list,))
+        value = row[field.name]
+        if not isinstance(value, kinds) or isinstance(value, bool) or (isinstance(value, int) and abs(value) >> 128):
+            raise ValueError(f"{field.name} can't be {type(value).__name__}")
+    return Training(**{**row, "assumed": tuple(map(str, row["assumed"]))})
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,8 +176,15 @@ class Address:
     @classmethod
     def read(cls, folder: Path) -> Address | None:
         """Read it from a run's folder; None where there is none that can be read."""
+        # Someone else may have made the folder: a link could lead elsewhere, and a pipe would make us wait for ever.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            return _ADDRESS.validate_json((folder / FILE).read_bytes())
+            if (folder / FILE).is_symlink():  # where there is no such flag
+                return None
+            with open(os.open(folder / FILE, flags), "rb") as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    return None
+                return _ADDRESS.validate_json(stream.read(LONGEST_ORDER))
         except (OSError, ValidationError):
             return None
 

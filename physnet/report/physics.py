@@ -186,9 +186,14 @@ def characterisations(run: Run) -> Section | None:
 
 def _characterisation(file: Path) -> Markup:
     try:
-        found = load(file)
+        return _described(load(file), file)
     except SessionError as error:
         return element("p", str(error), class_="warn")
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # another program's
+        return element("p", f"{file.name} contradicts itself ({error}): it is left out.", class_="warn")
+
+
+def _described(found: Characterisation, file: Path) -> Markup:
     head = element("h3", found.name, " ", badge(found.kind))
     said = element(
         "p", f"{found.count.passes} passes in {found.seconds:.1f} s, {found.created}; {file.name}", class_="soft"

@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SessionError
+from ..printable import printable
+from ..raw.files import open_plain
 from ..records import Snapshot, Tensors
 from ..weights import sha256
 from . import disk
+from .safety import FAILURES, is_folder, plain_json
 
 RECORD = "__checkpoint__"
 MORE = "__more__/"
@@ -74,12 +77,13 @@ class Checkpoint:
         )
 
 
-def save(folder: Path, snapshot: Snapshot) -> Path:
+def save(folder: Path, snapshot: Snapshot, *, run: str = "") -> Path:
     """Write a checkpoint: to a temporary file first, so that its name always holds a whole one.
 
     Args:
         folder: An existing folder.
         snapshot: Where the run stands; its arrays hold no Python objects.
+        run: What tells the run from every other.
 
     Returns:
         The file: `epoch-000012.npz` after epoch 12, `epoch-000012-step-000000345.npz` within it.
@@ -95,6 +99,7 @@ def save(folder: Path, snapshot: Snapshot) -> Path:
         raise ValueError(f"a tensor must not be called {RECORD!r} or {MORE!r}...: the checkpoint uses these names.")
     record = {
         "format": FORMAT,
+        "run": run,
         "epoch": epoch,
         "step": snapshot.step,
         "complete": snapshot.complete,
@@ -122,59 +127,57 @@ def save(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, *, run: str = "") -> Checkpoint:
     """Read a checkpoint and verify all of it. Nothing is executed, and no more memory used than the file is long.
 
     Args:
         path: A file that `save` wrote.
+        run: The run that it must belong to; empty for any. A file that names none belongs to any.
 
     Returns:
         Where the run stood; the weights have the hash that was stored with them.
 
     Raises:
-        SessionError: It is missing, is no checkpoint, is cut short, lacks a tensor, or its weights changed.
+        SessionError: It is missing, is no checkpoint, is cut short, lacks a tensor, its weights changed, or it belongs
+            to another run.
     """
     path = Path(path)
 
     def wrong(what: str) -> SessionError:
         return SessionError(f"checkpoint {path} {what}. Use an older one from the same folder.")
 
+    if not os.path.lexists(path):
+        raise SessionError(f"there is no checkpoint {path}. Look for epoch-*.npz in its folder.")
     try:
-        with open(path, "rb") as stream:
-            if stream.read(2) != b"PK":
-                raise wrong("is not a zip file (.npz)")
-            with zipfile.ZipFile(stream) as archive:
-                arrays = {}
-                for info in archive.infolist():
-                    if info.compress_type != zipfile.ZIP_STORED:
-                        raise wrong("is compressed, which checkpoints never are")
-                    with archive.open(info) as entry:
-                        arrays[info.filename.removesuffix(".npy")] = _array(entry.read())
-        record = json.loads(arrays.pop(RECORD).tobytes())
+        with open_plain(path) as stream:
+            arrays = _arrays(stream)
+        record = plain_json(arrays.pop(RECORD).tobytes())
         form, epoch, step = int(record["format"]), int(record["epoch"]), int(record["step"])
-        expected, listed = str(record["sha256"]), set(map(str, record["tensors"]))
-        more = set(map(str, record.get("arrays", [])))
-        state = record.get("state", {})
-        complete = bool(record.get("complete", True))
+        expected, tensors = str(record["sha256"]), set(map(str, record["tensors"]))
+        more, owner = set(map(str, record.get("arrays", []))), str(record.get("run", ""))
+        state, complete = dict(record.get("state", {})), bool(record.get("complete", True))
     except SessionError:
         raise
-    except FileNotFoundError as error:
-        raise SessionError(f"there is no checkpoint {path}. Look for epoch-*.npz in its folder.") from error
     except KeyError as error:
-        raise wrong(f"does not describe itself: it holds no {error}") from error
+        raise wrong(f"does not describe itself: it holds no {printable(str(error))}") from error
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise wrong(f"is cut short or damaged ({error})") from error
-    except (
-        OSError, ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError, MemoryError, SyntaxError
-    ) as error:  # fmt: skip
-        raise wrong(f"can't be read ({error})") from error
+        raise wrong(f"is cut short or damaged ({printable(str(error))})") from error
+    except FAILURES as error:
+        raise wrong(f"can't be read ({printable(str(error))})") from error
     if form > FORMAT:
         raise SessionError(f"checkpoint {path} has format {form}, this physnet reads up to {FORMAT}. Update physnet.")
+    if run and owner and run != owner:
+        raise SessionError(f"checkpoint {path} belongs to another run than the session beside it. Take it away.")
+    named = _NAME.fullmatch(path.name)
+    if named and (int(named[1]), int(named[2] or step)) != (epoch, step):
+        raise wrong(f"is of epoch {epoch}, step {step}: another one was given its name")
     beside = {name.removeprefix(MORE): arrays.pop(name) for name in list(arrays) if name.startswith(MORE)}
-    if missing := sorted((listed - set(arrays)) | (more - set(beside))):
-        raise wrong(f"lacks tensor {', '.join(missing)}")
+    if missing := sorted((tensors - set(arrays)) | (more - set(beside))):
+        raise wrong(f"lacks tensor {printable(', '.join(missing))}")
     if (found := sha256(arrays)) != expected:
-        raise wrong(f"holds weights with hash {found[:12]}..., expected {expected[:12]}...: they were changed")
+        raise wrong(
+            f"holds weights with hash {found[:12]}..., expected {printable(expected[:12])}...: they were changed"
+        )
     return Checkpoint(
         path=path,
         epoch=epoch,
@@ -182,7 +185,7 @@ def load(path: Path) -> Checkpoint:
         tensors=arrays,
         sha256=expected,
         complete=complete,
-        state=state if isinstance(state, dict) else {},
+        state=state,
         arrays=beside,
     )
 
@@ -190,7 +193,8 @@ def load(path: Path) -> Checkpoint:
 def listed(folder: Path) -> list[Path]:
     """Checkpoint files of a folder, the oldest first; none if there is no folder."""
     found = []
-    for path in folder.glob("epoch-*.npz"):
+    # a link would lead out of the run
+    for path in folder.glob("epoch-*.npz") if is_folder(folder) else ():
         if match := _NAME.fullmatch(path.name):
             found.append(((int(match[1]), int(match[2]) if match[2] else math.inf), path))
     return [path for _, path in sorted(found)]
@@ -209,6 +213,24 @@ def prune(folder: Path, *, last: int = 3, best: int | None = None) -> None:
             disk.remove(path)
 
 
+def _arrays(stream: io.FileIO) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an uncompressed `.npz`, none larger than what the file holds of it."""
+    left = os.fstat(stream.fileno()).st_size
+    if stream.read(2) != b"PK":
+        raise ValueError("it is not a zip file, .npz")
+    arrays = {}
+    with zipfile.ZipFile(stream) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("it is compressed, which checkpoints never are")
+            left -= info.file_size
+            if left < 0:
+                raise ValueError("its parts overlap")
+            with archive.open(info) as entry:
+                arrays[info.filename.removesuffix(".npy")] = _array(entry.read())
+    return arrays
+
+
 def _array(data: bytes) -> NDArray[Any]:
     """Decode an array of NumPy's format, whose length must be what its header says."""
     stream = io.BytesIO(data)
@@ -216,9 +238,14 @@ def _array(data: bytes) -> NDArray[Any]:
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in read:
         raise ValueError(f"version {version} of NumPy's format is not known")
-    shape, fortran, dtype = read[version](stream)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects")
+    try:
+        shape, fortran, dtype = read[version](stream)
+    except Exception as error:  # the header is Python's source: its errors are of many kinds
+        raise ValueError(f"a header can't be read ({error})") from error
+    if dtype.kind not in "biufc":
+        raise ValueError(f"it holds {dtype}, which may be Python objects")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"its header says {shape}")
     rest = data[stream.tell() :]
     if math.prod(shape) * dtype.itemsize != len(rest):
         raise ValueError(f"its header says {shape} of {dtype}, which is not {len(rest)} bytes")

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import SessionError
+from ..printable import printable
 from .reader import Run
 
 _MANY = 150  # steps from which single ones hide the course
@@ -58,12 +59,17 @@ def _colours(run: Run) -> list[Any]:
 
 def _figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"), fontsize=11)
+    figure.suptitle(_text(title), fontsize=11)
     return figure
 
 
 def _label(name: str, unit: str) -> str:
-    return name.replace("_", " ") + ("" if unit in ("1", "") else f" / {unit}")
+    return _text(name.replace("_", " ") + ("" if unit in ("1", "") else f" / {unit}"))
+
+
+def _text(text: str) -> str:
+    """Return text from a session as matplotlib takes it: no formula, and nothing that no font has."""
+    return printable(text).replace("$", r"\$")
 
 
 def _plain(axes: Axes) -> None:
@@ -91,7 +97,7 @@ def _learning(run: Run) -> Figure | None:
             smooth = _smooth(values[:, layer], window)
             offset = (len(steps) - len(smooth)) // 2
             middle = steps[offset : offset + len(smooth)]
-            axes.plot(middle, smooth, color=colour, linewidth=1.5, label=run.layers[layer])
+            axes.plot(middle, smooth, color=colour, linewidth=1.5, label=_text(run.layers[layer]))
         axes.set_ylabel(_label(name, run.metrics[name]))
         _plain(axes)
     if window > 1:
@@ -101,7 +107,9 @@ def _learning(run: Run) -> Figure | None:
         for layer, colour in enumerate(colours):
             values = 100 * epochs["layer_accuracy"][validated, layer]
             if np.isfinite(values).any():
-                axes.plot(x, values, color=colour, marker="o", markersize=3, linewidth=1, label=run.layers[layer])
+                axes.plot(
+                    x, values, color=colour, marker="o", markersize=3, linewidth=1, label=_text(run.layers[layer])
+                )
         accuracy = 100 * epochs["validation_accuracy"][validated]
         axes.plot(x, accuracy, color="black", marker="s", markersize=4, linewidth=1.5, label="network")
         axes.set_ylabel("validation\naccuracy / %")
@@ -148,8 +156,9 @@ def _confusion(run: Run) -> Figure | None:
             color="white" if share[true, predicted] > 55 else "black",
         )
     longest = max(map(len, run.classes))
-    axes.set_xticks(range(classes), run.classes, rotation=90 if longest > 2 else 0, fontsize=9)
-    axes.set_yticks(range(classes), run.classes, fontsize=9)
+    names = [_text(name) for name in run.classes]
+    axes.set_xticks(range(classes), names, rotation=90 if longest > 2 else 0, fontsize=9)
+    axes.set_yticks(range(classes), names, fontsize=9)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
@@ -174,9 +183,7 @@ def _responses(run: Run) -> Figure | None:
         left.stairs(statistics.histogram, statistics.edges, fill=True, color=colour, alpha=0.8)
         left.set_ylabel("count")
         left.set_xlabel(_label("response", statistics.unit))
-        left.set_title(
-            f"{run.layers[statistics.layer]}: {system} ({run.kind(system)})".replace("$", r"\$"), fontsize=9, loc="left"
-        )
+        left.set_title(_text(f"{run.layers[statistics.layer]}: {system} ({run.kind(system)})"), fontsize=9, loc="left")
         mean, deviation = statistics.mean, statistics.deviation
         channel = np.arange(len(mean))
         if len(mean) <= 64:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import Column, Rows, blank
+from .table import Column, Rows, blank, empty
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -40,8 +40,8 @@ def current(tables: Mapping[str, Rows], columns: Mapping[str, Sequence[Column]])
         columns: Columns of every table of the present schema. What an older one lacks is filled: attempt 0, and NaN.
     """
     values = {name: _filled(tables.get(name), columns[name]) for name in columns}
-    began = dict(zip(values["attempts"]["attempt"].tolist(), values["attempts"]["step"].tolist(), strict=True))
     steps = values["steps"]
+    began = _began(values["attempts"], steps)
     # a step belongs to an attempt that began at or before it; what was kept after an epoch or at a look, after it
     kept_steps = _kept(steps["step"] + 1, steps["attempt"], began)
     kept = {name: _kept(values[name]["step"], values[name]["attempt"], began) for name in ("epochs", "sentinels")}
@@ -55,11 +55,22 @@ def current(tables: Mapping[str, Rows], columns: Mapping[str, Sequence[Column]])
     )
 
 
-def _kept(done: NDArray[Any], attempt: NDArray[Any], began: Mapping[int, int]) -> NDArray[np.bool_]:
+def _began(attempts: Values, steps: Values) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return numbers of attempts, and the step each began at; where its row was lost, its first step that is left."""
+    number, which = np.unique(steps["attempt"], return_inverse=True)
+    first = np.full(len(number), np.iinfo(np.int64).max)
+    np.minimum.at(first, which, steps["step"])
+    lost = (number > 0) & ~np.isin(number, attempts["attempt"])
+    return np.append(attempts["attempt"], number[lost]), np.append(attempts["step"], first[lost])
+
+
+def _kept(done: NDArray[Any], attempt: NDArray[Any], began: tuple[NDArray[Any], NDArray[Any]]) -> NDArray[np.bool_]:
     """Tell which rows, each written when `done` steps were done, no later attempt took back."""
-    kept = np.ones(len(done), np.bool_)
-    for later, first in began.items():
-        kept &= (attempt >= later) | (done <= first)
+    order = np.argsort(began[0], kind="stable")
+    # what the attempts from each one on left of the steps before them
+    least = np.append(np.minimum.accumulate(began[1][order][::-1])[::-1], np.iinfo(np.int64).max)
+    later = np.searchsorted(began[0][order], attempt, side="right")
+    kept: NDArray[np.bool_] = done <= least[later]
     return kept
 
 
@@ -69,7 +80,7 @@ def _chosen(values: Values, rows: NDArray[np.bool_]) -> Values:
 
 def _filled(rows: Rows | None, columns: Sequence[Column]) -> Values:
     if rows is None:
-        return {name: blank(columns, 0)[name] for name in blank(columns, 0).dtype.names or ()}
+        return empty(columns).values
     count = len(rows.places)
     missing = blank(columns, count)
     return {

@@ -3,7 +3,7 @@
 NeXus style: `NX_class`, `default`, `signal`, `axes`; `units` are UDUNITS strings; times are ISO 8601 with zone, or
 POSIX seconds in tables::
 
-    /                     @physnet_schema @physnet_version @created @default
+    /                     @physnet_schema @physnet_version @created @default @run
     /entry                title, seed, classes, start_time, end_time, configuration, environment, data (JSON)
         systems/<name>    spec (JSON) @kind
         layers/<name>     @index @system; response/{histogram, edges, mean, deviation, minimum, maximum}
@@ -14,6 +14,8 @@ POSIX seconds in tables::
         sentinels         a table: one row a look at a system's sentinels
         weights/<tensor>  the weights kept @written
         result            status, message, accuracies, confusion, passes by purpose, baselines (JSON)
+
+What is not in rows has hashes: see `contents.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import enum
 import io
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,10 +35,12 @@ import numpy as np
 from ..errors import SessionError
 from ..records import ResponseStatistics, RunPlan, RunResult, Tensors
 from ..weights import sha256
-from . import environment, table
+from . import contents, environment, table
 from .table import Column
 
 SCHEMA = 2
+FORMAT = ("v110", "v110")
+"""File format of HDF5 1.10 (2016): the oldest whose structure has checksums throughout."""
 SESSION, CHECKPOINTS, RESERVE = "session.h5", "checkpoints", ".reserve"
 PURPOSES = ("standardise", "train", "validate", "test", "predict", "control", "calibrate", "sentinel", "repeated")
 BINS = 64
@@ -191,14 +196,15 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"got {type(value).__name__}")
 
 
-def build(plan: RunPlan) -> bytes:
+def build(plan: RunPlan, *, run: str = "") -> bytes:
     """Make a whole session file in memory: every group, dataset and attribute that the run will need.
 
     Args:
         plan: The run.
+        run: What tells the run from every other; made up when empty.
 
     Returns:
-        The bytes of an HDF5 file in the default format.
+        The bytes of an HDF5 file.
 
     Raises:
         SessionError: The plan can't be laid out.
@@ -206,7 +212,7 @@ def build(plan: RunPlan) -> bytes:
     check(plan)
     layers, classes = len(plan.layers), len(plan.classes)
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", libver=FORMAT) as file:
         moment = now()
         file.attrs.update(
             {
@@ -215,6 +221,7 @@ def build(plan: RunPlan) -> bytes:
                 "created": moment,
                 "creator": "physnet",
                 "physnet_schema": SCHEMA,
+                "run": run or uuid.uuid4().hex,
             }
         )
         file.attrs["physnet_version"] = environment.version("physnet")
@@ -258,6 +265,8 @@ def build(plan: RunPlan) -> bytes:
                 response[field] = np.full(plan.response_channels[index], np.nan)
             response["histogram"] = np.full(BINS, -1, dtype=np.int64)
             response["edges"] = np.full(BINS + 1, np.nan)
+            response.attrs.update({"dead_channels": 0, "clipped_rows": 0})
+            contents.seal_responses(response)
 
         weights = _group(entry, "weights", "NXcollection", sha256=np.array(b"", dtype="S64"))
         for name, tensor in plan.tensors.items():
@@ -280,6 +289,8 @@ def build(plan: RunPlan) -> bytes:
         passes = _group(result, "passes", "NXcollection")
         for purpose in PURPOSES:
             passes[purpose] = np.int64(-1)
+        contents.seal_result(entry)
+        contents.seal_description(file)
     return buffer.getvalue()
 
 
@@ -290,6 +301,7 @@ def write_responses(group: h5py.Group, statistics: ResponseStatistics) -> None:
         group[name].attrs["units"] = "1" if name == "histogram" else statistics.unit
     for name in ("rows", "dead_channels", "clipped_rows"):
         group.attrs[name] = int(getattr(statistics, name))
+    contents.seal_responses(group)
 
 
 def write_end(entry: h5py.Group, status: str, message: str, *, ended: bool = True) -> None:
@@ -297,6 +309,7 @@ def write_end(entry: h5py.Group, status: str, message: str, *, ended: bool = Tru
     entry["end_time"][()] = text(now() if ended else "", 40)
     entry["result/message"][()] = text(message)
     entry["result/status"][()] = text(status, 16)
+    contents.seal_result(entry)
 
 
 def write_result(entry: h5py.Group, result: RunResult, tensors: Tensors | None) -> None:
@@ -314,6 +327,7 @@ def write_result(entry: h5py.Group, result: RunResult, tensors: Tensors | None) 
         del group["baselines"]
         _fixed(group, "baselines", len(baselines), "{}")
     group["baselines"][()] = baselines
+    contents.seal_result(entry)
     if tensors is not None:
         for name, value in tensors.items():
             entry["weights"][key(name)][...] = value

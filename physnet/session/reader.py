@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SessionError
+from ..printable import printable
 from ..records import ResponseStatistics, RunResult, Status, Tensors
-from ..weights import sha256
-from . import checkpoint, frames, histories, layout, table, timings
+from . import checkpoint, frames, histories, layout, timings
 from .layout import CHECKPOINTS, SESSION
+from .parts import Parts
+from .safety import FAILURES, NotHDF5, Source, opened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..characterisation import Characterisation
 
 Ending = Status
-_ENDINGS = ("done", "fault", "interrupted", "terminated", "killed")
+_WAY_OUT = "Copy it again from where it was written, or save what is sound: physnet recover. Checkpoints may be sound."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,7 @@ class Run:
 
     Args:
         folder: The run folder.
+        identifier: Tells the run from every other; empty in files of schema 1.
         status: How the run ended; `killed` when no end was written.
         message: One line that says why it ended.
         title: One line.
@@ -88,6 +89,8 @@ class Run:
         responses: What the physics of layers answered before step 0; layers without are missing.
         result: How the run ended; None when it ended without a result.
         damaged_rows: Rows left out because they did not match their CRC; a kill can cost one.
+        damaged_parts: What else was left out, in words, because it did not match its hash or can't be read:
+            configuration, environment and data are empty then, tables have no rows, the others are None or missing.
         superseded_steps: Rows of steps that were lost, by a kill, and done again or to be done again.
         superseded_passes: Passes of those steps.
         schema: Version of the layout of the file.
@@ -95,6 +98,7 @@ class Run:
     """
 
     folder: Path
+    identifier: str
     status: Ending
     message: str
     title: str
@@ -118,6 +122,7 @@ class Run:
     responses: tuple[ResponseStatistics, ...]
     result: RunResult | None
     damaged_rows: int
+    damaged_parts: tuple[str, ...]
     superseded_steps: int
     superseded_passes: int
     schema: int
@@ -175,7 +180,7 @@ class Run:
         problems = []
         for path in reversed(self.checkpoints):
             try:
-                found = checkpoint.load(path)
+                found = checkpoint.load(path, run=self.identifier)
             except SessionError as error:
                 problems.append(str(error))
                 continue
@@ -202,158 +207,82 @@ def open_run(path: Path | str) -> Run:
     """
     path = Path(path)
     file_path = path / SESSION if path.is_dir() else path
-    if not file_path.is_file():
+    if not os.path.lexists(file_path):
         raise SessionError(f"{path} is not a run folder: there is no {SESSION} in it. Give a folder that a run made.")
     try:
-        if not h5py.is_hdf5(file_path):
-            raise SessionError(f"{file_path} is not an HDF5 file. Give a run folder, or the {SESSION} in it.")
-        file = h5py.File(file_path, "r")
-    except OSError as error:
+        with opened(file_path) as source:
+            return _read(source, file_path.absolute().parent)
+    except SessionError:
+        raise
+    except BlockingIOError as error:
+        raise SessionError(
+            f"run {file_path.absolute().parent} is still going on: another process is writing {file_path.name}. Try "
+            "again when it has ended."
+        ) from error
+    except FAILURES as error:
         raise SessionError(_refused(file_path, error)) from error
-    with file:
-        if "physnet_schema" not in file.attrs:
-            raise SessionError(f"{file_path} is not a session of physnet: it has no physnet_schema. Give a run folder.")
-        try:
-            schema = int(file.attrs["physnet_schema"])
-            if schema > layout.SCHEMA:
-                newer = _text(file.attrs["physnet_version"])
-                raise SessionError(
-                    f"{file_path} has schema {schema}, written by physnet {newer}; this one reads up to "
-                    f"{layout.SCHEMA}. Update physnet."
-                )
-            return _read(file, file_path.absolute().parent)
-        except SessionError:
-            raise
-        except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-            raise SessionError(
-                f"{file_path} is damaged ({type(error).__name__}: {error}). Its {CHECKPOINTS} may be sound."
-            ) from error
 
 
-def _refused(path: Path, error: OSError) -> str:
-    if isinstance(error, BlockingIOError) or "unable to lock" in str(error):
-        return (
-            f"run {path.parent} is still going on: another process is writing {path.name}. Try again when it has ended."
+def _refused(path: Path, error: BaseException) -> str:
+    said = printable(str(error))
+    if isinstance(error, NotHDF5):
+        return f"{path} is not an HDF5 file. Give a run folder, or the {SESSION} in it."
+    if "truncated" in said:
+        return f"{path} is cut short ({said}). {_WAY_OUT}"
+    return f"{path} is damaged ({type(error).__name__}: {said}). {_WAY_OUT}"
+
+
+def _read(source: Source, folder: Path) -> Run:
+    file = source.file
+    if not source.has(file, "physnet_schema"):
+        raise SessionError(
+            f"{folder / SESSION} is not a session of physnet: it has no physnet_schema. Give a run folder."
         )
-    if isinstance(error, PermissionError):
-        return f"{path} can't be read: permission denied. Ask whoever made the run for access."
-    if "truncated" in str(error):
-        return f"{path} is cut short ({error}). Copy it again from where it was written; checkpoints may be sound."
-    return (
-        f"{path} can't be opened as HDF5 ({error}). Copy it again from where it was written; checkpoints may be sound."
-    )
-
-
-def _read(file: h5py.File, folder: Path) -> Run:
-    entry = file["entry"]
-    layers = tuple(_text(group.attrs["name"]) for group in layout.ordered(entry["layers"]))
-    metrics = json.loads(_text(entry["steps"].attrs["metrics"]))
-    schema = int(file.attrs["physnet_schema"])
-    tables = {
-        name: table.read(entry[name], columns)
-        for name, columns in layout.columns_of(metrics, len(layers), schema).items()
-    }
-    history = histories.current(tables, layout.columns_of(metrics, len(layers)))
-    events = tables["events"].values
-    status = _text(entry["result/status"][()])
-    if status not in (*_ENDINGS, "running"):
-        raise ValueError(f"status {status!r} is none of {_ENDINGS}")
-    killed = status == "running"
-    ending: Any = "killed" if killed else status
-    systems = {
-        _text(group.attrs["name"]): {"kind": _text(group.attrs["kind"]), **_json(group["spec"])}
-        for group in layout.ordered(entry["systems"])
-    }
+    schema = int(source.attribute(file, "physnet_schema"))
+    if schema > layout.SCHEMA:
+        newer = printable(str(source.attribute(file, "physnet_version")))
+        raise SessionError(
+            f"{folder / SESSION} has schema {schema}, written by physnet {newer}; this one reads up to "
+            f"{layout.SCHEMA}. Update physnet."
+        )
+    parts = Parts(source)
+    about, texts, tables, end = parts.about, parts.texts(), parts.tables(), parts.end()
+    history = histories.current(tables, layout.columns_of(parts.metrics, len(about.layers)))
+    events, responses, weights = tables["events"].values, parts.responses(), parts.weights()
     return Run(
         folder=folder,
-        status=ending,
-        message="no end was written" if killed else _text(entry["result/message"][()]),
-        title=_text(entry["title"][()]),
-        created=_text(file.attrs["created"]),
-        ended=_text(entry["end_time"][()]),
-        version=_text(file.attrs["physnet_version"]),
-        seed=int(_text(entry["seed"][()])),
-        configuration=_json(entry["configuration"]),
-        environment=_json(entry["environment"]),
-        data=_json(entry["data"]),
-        layers=layers,
-        layer_systems=tuple(_text(entry["layers"][layout.key(name)].attrs["system"]) for name in layers),
-        systems=systems,
-        classes=tuple(map(_text, entry["classes"][()])),
-        metrics=metrics,
+        identifier=about.run,
+        status=end.status,
+        message=end.message,
+        title=about.title,
+        created=about.created,
+        ended=end.time,
+        version=about.version,
+        seed=int(about.seed),
+        configuration=texts["configuration"],
+        environment=texts["environment"],
+        data=texts["data"],
+        layers=tuple(one.name for one in about.layers),
+        layer_systems=tuple(one.about for one in about.layers),
+        systems=parts.systems,
+        classes=about.classes,
+        metrics=parts.metrics,
         steps=history.steps,
         epochs=history.epochs,
         attempts=history.attempts,
         sentinels=history.sentinels,
         events=tuple(
-            Event(time=float(when), level=_text(level), message=_text(message))
+            Event(time=float(when), level=level.decode("utf-8", "replace"), message=message.decode("utf-8", "replace"))
             for when, level, message in zip(events["time"], events["level"], events["message"], strict=True)
         ),
-        responses=tuple(filter(None, (_responses(entry, n, name) for n, name in enumerate(layers)))),
-        result=None if killed else _result(entry["result"], ending),
+        responses=responses,
+        result=end.result,
         damaged_rows=sum(rows.damaged for rows in tables.values()),
+        damaged_parts=tuple(parts.damaged),
         superseded_steps=history.superseded_steps,
         superseded_passes=history.superseded_passes,
         schema=schema,
-        file_weights=_weights(entry["weights"]),
+        file_weights=None
+        if weights is None
+        else KeptWeights(tensors=weights[0], sha256=weights[1], source="final weights"),
     )
-
-
-def _responses(entry: h5py.Group, index: int, name: str) -> ResponseStatistics | None:
-    group = entry["layers"][layout.key(name)]["response"]
-    if int(group.attrs["rows"]) < 0:
-        return None
-    fields: dict[str, Any] = {
-        name: np.asarray(group[name][()]) for name in ("mean", "deviation", "minimum", "maximum", "edges", "histogram")
-    }
-    fields.update({name: int(group.attrs[name]) for name in ("rows", "dead_channels", "clipped_rows")})
-    unit = _text(group["mean"].attrs["units"])
-    return ResponseStatistics(layer=index, unit=unit, **fields)
-
-
-def _result(group: h5py.Group, status: Status) -> RunResult | None:
-    if int(group["physical_passes"][()]) < 0:
-        return None
-    counts = {name: int(dataset[()]) for name, dataset in group["passes"].items()}
-    return RunResult(
-        status=status,
-        test_accuracy=float(group["test_accuracy"][()]),
-        validation_accuracy=float(group["validation_accuracy"][()]),
-        layer_accuracy=tuple(map(float, group["layer_accuracy"][()])),
-        confusion=np.asarray(group["confusion"][()]),
-        physical_passes=int(group["physical_passes"][()]),
-        passes={
-            name: counts[name]
-            for name in (*layout.PURPOSES, *sorted(set(counts) - set(layout.PURPOSES)))
-            if counts.get(name, -1) >= 0
-        },
-        seconds=float(group["seconds"][()]),
-        epochs=int(group["epochs"][()]),
-        steps=int(group["steps"][()]),
-        kept_epoch=int(group["kept_epoch"][()]),
-        weights_sha256=_text(group["weights_sha256"][()]),
-        baselines=_json(group["baselines"]),
-        message=_text(group["message"][()]),
-    )
-
-
-def _weights(group: h5py.Group) -> KeptWeights | None:
-    stored = _text(group.attrs["sha256"])
-    datasets = list(group.values())
-    if not stored or not all(int(dataset.attrs["written"]) for dataset in datasets):
-        return None
-    tensors = {_text(dataset.attrs["name"]): np.asarray(dataset[()]) for dataset in datasets}
-    if sha256(tensors) != stored:
-        return None
-    return KeptWeights(tensors=tensors, sha256=stored, source="final weights")
-
-
-def _json(dataset: h5py.Dataset) -> dict[str, Any]:
-    value = json.loads(_text(dataset[()]))
-    if not isinstance(value, dict):
-        raise ValueError(f"{dataset.name} must hold a JSON object, got {type(value).__name__}")
-    return value
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

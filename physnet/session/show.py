@@ -10,6 +10,7 @@ import numpy as np
 
 from ..characterisation import load
 from ..errors import SessionError
+from ..printable import printable
 from .reader import Run
 
 WIDTH = 96
@@ -33,8 +34,9 @@ def summary(run: Run) -> str:
     Returns:
         Lines of at most 96 columns, without a final newline.
     """
-    lines = [run.title, "=" * min(len(run.title), WIDTH)]
-    for label, text in _entries(run):
+    title = _line(run.title)
+    lines = [title, "=" * min(len(title), WIDTH)]
+    for label, text in ((label, _line(text)) for label, text in _entries(run)):
         room = WIDTH - _LABEL
         words, line = text.split(" "), ""
         for word in words:
@@ -47,14 +49,19 @@ def summary(run: Run) -> str:
     return "\n".join(lines)
 
 
+def _line(text: str) -> str:
+    """Return text as part of one line, in which nothing looks like another line."""
+    return printable(text.replace("\n", " "))
+
+
 def _entries(run: Run) -> Iterator[tuple[str, str]]:
     yield "folder", str(run.folder)
     yield "began", f"{run.created}, physnet {run.version}, seed {run.seed}"
     ending = _ENDINGS[run.status] + (f": {run.message}" if run.message else "")
     yield "ended", f"{run.ended}  {ending}" if run.ended else ending
-    if run.environment.get("git_commit"):
+    if commit := run.environment.get("git_commit"):
         changed = ", with uncommitted changes" if run.environment.get("git_changes") else ""
-        yield "code", f"git {run.environment['git_commit'][:12]}{changed}"
+        yield "code", f"git {str(commit)[:12]}{changed}"
     for index, name in enumerate(run.systems):
         spec, used = run.systems[name], run.layer_systems.count(name)
         kind = run.kind(name)
@@ -76,9 +83,12 @@ def _shapes(spec: object) -> str:
     if not isinstance(spec, dict):
         return ""
     drive, response = spec.get("drive"), spec.get("response")
-    if not (isinstance(drive, dict) and isinstance(response, dict) and drive.get("shape") and response.get("shape")):
+    if not (isinstance(drive, dict) and isinstance(response, dict)):
         return ""
-    sizes = ["x".join(map(str, part["shape"])) for part in (drive, response)]
+    shapes = [shape for part in (drive, response) if isinstance(shape := part.get("shape"), list) and shape]
+    if len(shapes) < 2:
+        return ""
+    sizes = ["x".join(map(str, shape)) for shape in shapes]
     return f", drive {sizes[0]}, response {sizes[1]}"
 
 
@@ -178,11 +188,18 @@ def _events(run: Run) -> Iterator[tuple[str, str]]:
     order = sorted(run.events, key=lambda event: event.level == "info")[:_EVENTS]
     shown = [event for event in run.events if event in order][:_EVENTS]
     for index, event in enumerate(shown):
-        when = datetime.datetime.fromtimestamp(event.time).astimezone()
+        when = _clock(event.time)
         level = "" if event.level == "info" else f"{event.level.upper()} "
-        yield "events" if index == 0 else "", f"{when:%H:%M:%S} {level}{event.message}"
+        yield "events" if index == 0 else "", f"{when} {level}{event.message}"
     if (rest := len(run.events) - len(shown)) > 0:
         yield "", f"and {rest} more"
+
+
+def _clock(seconds: float) -> str:
+    try:
+        return f"{datetime.datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return "--:--:--"
 
 
 def missing(run: Run) -> list[str]:
@@ -190,6 +207,8 @@ def missing(run: Run) -> list[str]:
     parts = []
     if run.damaged_rows:
         parts.append(f"{run.damaged_rows} damaged rows were left out")
+    if run.damaged_parts:
+        parts.append(f"damaged, and left out: {', '.join(run.damaged_parts)}")
     if run.result is None:
         parts.append("no result, so no test accuracy")
         if run.file_weights is None and not run.checkpoints:

@@ -17,6 +17,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .safety import Source
+
 CRC = "crc32"
 
 
@@ -150,29 +152,47 @@ def clear(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
             group[column.name][rows:] = 0 if column.name == CRC else column.fill
 
 
-def read(group: h5py.Group, columns: Sequence[Column]) -> Rows:
+def empty(columns: Sequence[Column]) -> Rows:
+    """Return what a table without rows holds."""
+    made = blank(columns, 0)
+    values = {column.name: made[column.name] for column in columns}
+    return Rows(values=values, damaged=0, places=np.zeros(0, np.int64))
+
+
+def read(group: h5py.Group, columns: Sequence[Column], source: Source | None = None) -> Rows:
     """Read the sound rows of a table.
 
     Args:
         group: A group that `create` filled, and perhaps a killed process wrote to.
         columns: The same columns.
+        source: The file, where someone else may have made it.
 
     Returns:
         The rows whose CRC is right. Rows never written are not counted as damaged.
+
+    Raises:
+        ValueError: The group was not laid out for these columns.
     """
-    rows = min(len(group[column.name]) for column in columns)
-    rows = min(rows, len(group[CRC]))
-    found = np.zeros(rows, dtype=blank(columns, 0).dtype)
+    source = source or Source(group.file)
+    unwritten = blank(columns, 1)
+    arrays = {}
+    for column in (*columns, Column(name=CRC, dtype="<u4")):
+        array = source.array(group, column.name)
+        if array.dtype != np.dtype(column.dtype) or array.shape[1:] != ((column.width,) if column.width else ()):
+            raise ValueError(f"column {column.name} holds {array.dtype} {array.shape}")
+        arrays[column.name] = array
+    rows = min(map(len, arrays.values()))
+    found = np.zeros(rows, dtype=unwritten.dtype)
     for column in columns:
-        found[column.name] = group[column.name][:rows]
-    stored = group[CRC][:rows].tolist()
-    size, unwritten = found.dtype.itemsize, blank(columns, 1).tobytes()
+        found[column.name] = arrays[column.name][:rows]
+    stored = arrays[CRC][:rows].tolist()
+    size, nothing = found.dtype.itemsize, unwritten.tobytes()
     data = found.tobytes()
     sound = np.zeros(rows, dtype=np.bool_)
     damaged = 0
     for n in range(rows):
         row = data[n * size : (n + 1) * size]
-        if stored[n] == 0 and row == unwritten:
+        if stored[n] == 0 and row == nothing:
             continue
         sound[n] = zlib.crc32(row) == stored[n]
         damaged += not sound[n]

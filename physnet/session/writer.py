@@ -16,6 +16,7 @@ import platform
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +95,8 @@ class Session:
         self._fault = ""
         self._ended = False
         self._best: tuple[float, int | None] = (-1.0, None)
+        self.run = ""
+        """What tells the run from every other."""
         self.attempt = 0
         """How many times the run was resumed."""
         self.raw: RawLog | None = None
@@ -117,7 +120,8 @@ class Session:
             SessionError: The folder exists, can't be made, or the plan can't be laid out. No folder is left.
         """
         folder = Path(os.path.abspath(folder))
-        image = layout.build(plan)
+        run = uuid.uuid4().hex
+        image = layout.build(plan, run=run)
         if os.path.lexists(folder):
             raise SessionError(f"run folder {folder} exists already. Choose another name, or let new_run_folder do it.")
         part = folder.parent / f".{folder.name[:80]}.part-{os.getpid()}"
@@ -140,7 +144,9 @@ class Session:
                     f"may write to, with {(len(image) + reserve) / 1e6:.0f} MB free."
                 ) from error
             raise
-        return cls(folder, plan, file)
+        session = cls(folder, plan, file)
+        session.run = run
+        return session
 
     @classmethod
     def resume(cls, folder: Path, plan: RunPlan, *, step: int, changes: str = "") -> Self:
@@ -186,7 +192,7 @@ class Session:
                     f"run {self.folder} has schema {schema}, and runs of schema {layout.SCHEMA} can be gone on with. "
                     "physnet recover brings an older one up to date."
                 )
-            entry = file["entry"]
+            entry, self.run = file["entry"], str(file.attrs["run"])
             if problem := layout.other_plan(entry, self._plan):
                 raise SessionError(f"run {self.folder} can't be gone on with: {problem}.")
             found = {name: table.read(entry[name], columns) for name, columns in self._columns.items()}
@@ -292,7 +298,7 @@ class Session:
         self._check_open()
 
         def write() -> None:
-            checkpoint.save(self.folder / CHECKPOINTS, snapshot)
+            checkpoint.save(self.folder / CHECKPOINTS, snapshot, run=self.run)
             checkpoint.prune(self.folder / CHECKPOINTS, best=self._best[1])
             self._file.sync()
 

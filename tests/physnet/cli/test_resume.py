@@ -33,7 +33,7 @@ EXPERIMENT = """\
 title = "Tiny digits"
 data = { name = "digits", train_limit = 80, test_limit = 40 }
 rule.name = "RULE"
-training = { epochs = 16, batch_size = 20, validate_every = 3, patience = 9 }
+training = { epochs = 24, batch_size = 20, validate_every = 3, patience = 9 }
 layers = [{ system = "lower", width = 12, skip = true }, { system = "upper", width = 12 }]
 session.checkpoint_seconds = 0.05
 
@@ -91,6 +91,10 @@ class Processes:
             _, number, code = self._next("ended").split()
             self._ended[int(number)] = int(code)
         return self._ended[process]
+
+    def ended(self, process: int) -> bool:
+        """Whether it came to its own end before a kill."""
+        return self.wait(process) != -signal.SIGKILL
 
     def run(self, *words: object) -> tuple[int, str]:
         """Run one to its end; return its exit code and what it printed."""
@@ -162,30 +166,33 @@ def test_twenty_of_twenty_killed_runs_end_as_if_they_had_not_been(
     most = 0.9 * min(durations)  # the first moments go into reading data: a later kill is a more interesting one
 
     generator = random.Random(rule)
-    killed = resumed = again = 0
-    for number in range(20):
+    killed = again = number = 0
+    while killed < 20:
+        number += 1
+        assert number <= 60
         output = tmp_path / str(number)
         process, _ = processes.start("train", experiment, "--output", output)
-        kill_after(process, generator.uniform(0.2, 1) * most)
+        kill_after(process, generator.uniform(0.1, 0.8) * most)
+        once = False
+        if processes.ended(process):
+            most *= 0.8  # the machine has less else to do than when the whole run was timed
         while processes.wait(process) == -signal.SIGKILL:
-            killed += 1
+            killed += not once
+            again += once
+            once = True
             folder = only_run(output)
             if folder is None:  # killed before there was a folder: begun anew
                 process, _ = processes.start("train", experiment, "--output", output)
                 continue
             if open_run(folder).status == "done":  # killed between the end of the run and that of the process
                 break
-            resumed += 1
             process, _ = processes.start("resume", folder)
-            if generator.random() < 0.4:
-                again += 1
-                kill_after(process, generator.uniform(0.2, 1) * most)
+            if generator.random() < 0.5:
+                kill_after(process, generator.uniform(0.1, 0.5) * most)
         folder = only_run(output)
         assert folder is not None
         assert_same_run(open_run(folder), expected)
-    assert killed >= 12
-    assert resumed >= 8
-    assert again >= 2
+    assert again >= 1
 
 
 def kill_after(process: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from physnet.errors import SessionError
 from physnet.session import Session, layout, open_run
+from physnet.session.show import summary
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,30 @@ def test_a_newer_schema_is_refused(finished: Path, tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["entry/steps", "entry/result/status", "entry/configuration", "entry/steps/crc32"])
-def test_a_part_that_is_missing_is_named(finished: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["entry/steps", "entry/title", "entry/systems/slab/spec", "entry/layers/layer0"])
+def test_nothing_is_read_without_the_description(finished: Path, tmp_path: Path, name: str) -> None:
     with h5py.File(_copy(finished, tmp_path), "r+") as file:
         del file[name]
-    with pytest.raises(SessionError, match="is damaged"):
+    with pytest.raises(SessionError, match=r"is damaged .*physnet recover"):
         open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("entry/result/status", "how the run ended"),
+        ("entry/configuration", "configuration"),
+        ("entry/steps/crc32", "all steps"),
+        ("entry/layers/layer1/response/mean", "responses of layer1"),
+    ],
+)
+def test_a_part_that_is_missing_is_named(finished: Path, tmp_path: Path, name: str, part: str) -> None:
+    with h5py.File(_copy(finished, tmp_path), "r+") as file:
+        del file[name]
+    run = open_run(tmp_path)
+    assert run.damaged_parts == (part,)
+    assert f"damaged, and left out: {part}" in " ".join(summary(run).split())
+    assert run.classes == open_run(finished).classes
 
 
 def test_a_running_session_is_not_read_by_its_own_process(tmp_path: Path, small_run: ModuleType) -> None:
