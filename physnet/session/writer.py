@@ -326,13 +326,20 @@ class Session:
             layout.write_result(file["entry"], result, None if wrong else tensors)
             layout.write_end(file["entry"], result.status, result.message)
 
+        lost: StorageError | None = None
         if self.raw is not None:
-            self.raw.close()
+            try:
+                self.raw.close()
+            except StorageError as error:  # the result is kept all the same
+                lost = error
+                self.event("fault", str(error))
         try:
             self._end(change)
         except OSError as error:
             raise self._fail(error) from error
         self.close()
+        if lost is not None:
+            raise lost
         if wrong:
             raise SessionError(f"{wrong}. The session was closed without them: {self.folder}.")
 

@@ -311,3 +311,20 @@ def test_names_of_run_folders_do_not_clash(tmp_path: Path) -> None:
     assert len(set(names)) == 3
     assert re.fullmatch(r"two-layers-ü-\d{8}-\d{6}", names[0])
     assert new_run_folder(tmp_path / "not there", "...").name.startswith("run-")
+
+
+def test_raw_data_that_are_lost_at_the_end_do_not_cost_the_result(tmp_path: Path, small_run: ModuleType) -> None:
+    class Lossy:
+        def flush(self) -> None: ...
+
+        def close(self) -> None:
+            raise StorageError("7 rows of raw data are lost: the disk is full")
+
+    session = Session.create(tmp_path / "run", small_run.plan())
+    session.raw = Lossy()
+    session.step(small_run.step(0))
+    with pytest.raises(StorageError, match="7 rows of raw data are lost"):
+        session.finish(small_run.result(), small_run.tensors(2.0))
+    run = open_run(tmp_path / "run")
+    assert (run.status, run.weights().source) == ("done", "final weights")
+    assert [event.level for event in run.events] == ["fault"]
