@@ -4,6 +4,11 @@ The same discretisation on both sides (leap-frog, order 2 or 4, C-PML of 20 cell
 steps, a batch of 32, float32, forward only. The wave at three microphones is compared first. Then each solver takes its
 turn, again and again, so that whatever else the machine does hits all alike; the ratio is the median over the turns.
 
+deepwave is run in two ways: with threads of its own, which meet after every step of every row, and split, where each of
+as many callers has a share of the batch and one thread, which is how it is fastest on a batch. Ratios are to the faster
+of the two, by its median. Our solvers take as many threads as torch has, and none of OpenMP's. Processor time, of all
+threads, shows where other programs had the cores: elsewhere it is about the time times the threads.
+
     pip install -c constraints.txt -r benchmarks/requirements-waves.txt
     python benchmarks/waves.py [--repeats N] [--output FILE]
     python benchmarks/waves.py --rows 100000       # memory only: a small cavity, in a process of its own
@@ -13,8 +18,8 @@ from __future__ import annotations
 
 import os
 
-# Threads of OpenMP spin for a moment before they sleep, as they do by default: deepwave's would take ten times as long
-# to wake up otherwise, and the comparison would flatter us.
+# Only deepwave's own threads read this: they spin while they wait for each other, as OpenMP's do by default. physnet
+# would have them sleep sooner (docs/decisions/0006), which was seen to make deepwave three times slower here.
 os.environ.setdefault("GOMP_SPINCOUNT", "300000")
 
 import physnet  # isort: skip  # noqa: F401  # before torch: docs/decisions/0006
@@ -27,7 +32,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +66,14 @@ def waves() -> np.ndarray[Any, Any]:
 def peer(order: int, layer: int, wave: np.ndarray[Any, Any]) -> Run:
     import deepwave
 
+    rows = len(wave)
     speed = torch.full((CELLS - 2 * layer,) * 2, SPEED)
-    source = torch.from_numpy(SOURCE - layer).expand(ROWS, -1, -1).contiguous()
-    microphones = torch.from_numpy(MICROPHONES - layer).expand(ROWS, -1, -1).contiguous()
+    source = torch.from_numpy(SOURCE - layer).expand(rows, -1, -1).contiguous()
+    microphones = torch.from_numpy(MICROPHONES - layer).expand(rows, -1, -1).contiguous()
     amplitudes = torch.from_numpy(wave)
 
     def run() -> np.ndarray[Any, Any]:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sides without a layer
+        with torch.no_grad():
             heard = deepwave.scalar(
                 speed,
                 PITCH,
@@ -84,6 +91,23 @@ def peer(order: int, layer: int, wave: np.ndarray[Any, Any]) -> Run:
     return run
 
 
+@contextmanager
+def split_peer(order: int, layer: int, wave: np.ndarray[Any, Any]) -> Iterator[Run]:
+    """Share the batch among callers, each with one thread."""
+    threads = torch.get_num_threads()
+    runs = [peer(order, layer, np.ascontiguousarray(part)) for part in np.array_split(wave, threads)]
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's number is set when it is first asked for, and would be that of others
+        torch.set_num_threads(1)
+
+    with ThreadPoolExecutor(threads, initializer=begin) as pool:
+        numbers = list(pool.map(lambda _: (time.sleep(0.1), torch.get_num_threads())[1], range(threads)))
+        torch.set_num_threads(threads)  # of this thread, and of those to come
+        assert numbers == [1] * threads
+        yield lambda: np.concatenate(list(pool.map(lambda run: run(), runs)))
+
+
 def solvers(order: Any, side: Side, wave: np.ndarray[Any, Any]) -> dict[str, Run]:
     grid = Grid(shape=(CELLS, CELLS), pitch=PITCH, order=order, sides=(side,) * 4, layer=LAYER)
     medium = Medium.uniform(grid, speed=SPEED)
@@ -98,30 +122,49 @@ def solvers(order: Any, side: Side, wave: np.ndarray[Any, Any]) -> dict[str, Run
 
 def compare(order: int, side: Side, repeats: int) -> list[str]:
     """Time the solvers in turn and return the lines of the table."""
-    wave = waves()
-    runs = {"deepwave": peer(order, LAYER if side == "absorbing" else 0, wave), **solvers(order, side, wave)}
-    heard = {name: run() for name, run in runs.items()}  # and warm up
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            begun = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begun)
+    wave, layer = waves(), LAYER if side == "absorbing" else 0
+    with warnings.catch_warnings(), split_peer(order, layer, wave) as split:
+        warnings.simplefilter("ignore")  # deepwave's, about sides without a layer
+        runs = {"deepwave": peer(order, layer, wave), "deepwave, split": split, **solvers(order, side, wave)}
+        heard = {name: run() for name, run in runs.items()}  # and warm up
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        busy: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, run in runs.items():
+                begun, used = time.perf_counter(), time.process_time()
+                run()
+                seconds[name].append(time.perf_counter() - begun)
+                busy[name].append(time.process_time() - used)
     lines = []
+    fastest = np.array(min((seconds["deepwave"], seconds["deepwave, split"]), key=np.median))
     for name in runs:
-        ratio = np.median(np.array(seconds["deepwave"]) / np.array(seconds[name]))
+        times = np.array(seconds[name])
+        ratio, lowest, highest = (np.quantile(fastest / times, part) for part in (0.5, 0, 1))
         error = np.abs(heard[name] - heard["deepwave"]).max() / np.abs(heard["deepwave"]).max()
-        middle = float(np.median(seconds[name]))
-        rate = CELLS**2 * STEPS * ROWS / middle / 1e9
+        rate = CELLS**2 * STEPS * ROWS / np.median(times) / 1e9
         lines.append(
-            f"| {order} | {side} | {name} | {middle * 1e3:.0f} | {min(seconds[name]) * 1e3:.0f} | {rate:.2f} "
-            f"| {ratio:.2f} | {error:.1e} |"
+            f"| {order} | {side} | {name} | {np.median(times) * 1e3:.0f} | {times.min() * 1e3:.0f} to "
+            f"{times.max() * 1e3:.0f} | {np.median(busy[name]) * 1e3:.0f} | {rate:.2f} | {ratio:.2f} "
+            f"| {lowest:.2f} to {highest:.2f} | {error:.1e} |"
         )
     return lines
 
 
+def first_call() -> float:
+    """Seconds of the compiled solver's first call, which compiles its loops or finds them in numba's cache."""
+    grid = Grid(shape=(64, 64), pitch=PITCH, sides=("absorbing",) * 4, layer=10)
+    scheme = Scheme(grid=grid, medium=Medium.uniform(grid, speed=SPEED), time_step=STEP, frequency=FREQUENCY)
+    solver = NumbaSolver(scheme, sources=np.array([[30, 30]]), microphones=np.array([[32, 32]]))
+    begun = time.perf_counter()
+    solver.propagate(np.zeros((1, 1, 4)))
+    return time.perf_counter() - begun
+
+
 def peak() -> float:
     """Largest memory of this process so far, MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage tells of a child counts its parent's memory
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -171,8 +214,13 @@ def main() -> None:
         f"with {torch.get_num_threads()} threads, deepwave {deepwave.__version__}, {CELLS} x {CELLS} cells, {STEPS} "
         f"steps, {ROWS} rows, float32, {arguments.repeats} turns",
         "",
-        "| order | sides | solver | median / ms | best / ms | Gcell/s | times deepwave | largest difference |",
-        "|---|---|---|---|---|---|---|---|",
+    ]
+    if is_available():
+        lines += [f"numba's first call, loops compiled or found in its cache: {first_call():.1f} s", ""]
+    lines += [
+        "| order | sides | solver | median / ms | range / ms | processor / ms | Gcell/s | times deepwave | range "
+        "| largest difference |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
     sides: tuple[Side, ...] = ("soft", "absorbing")
@@ -181,6 +229,8 @@ def main() -> None:
             rows = compare(order, side, arguments.repeats)
             lines += rows
             print("\n".join(rows), flush=True)
+    lines += ["", f"load of the machine over the last minute: {os.getloadavg()[0]:.1f}", ""]
+    print("\n".join(lines[-3:]), flush=True)
     for route in ("field", "transfer"):
         command = [sys.executable, __file__, "--rows", str(arguments.rows), "--route", route]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -188,7 +238,7 @@ def main() -> None:
         lines.append(
             f"{found['rows']} rows by {route}: the peak of the process grew by {found['MB']:.0f} MB to "
             f"{found['peak_MB']:.0f} MB, responses and their copy are {found['responses_MB']:.0f} MB; "
-            f"{found['seconds'] / found['rows'] * 1e6:.0f} us a row"
+            f"{found['seconds'] / found['rows'] * 1e6:.2g} us a row"
         )
         print(lines[-1], flush=True)
     if arguments.output:

@@ -3,7 +3,9 @@
 Import it through `acoustic_numba`, which knows what to do without numba. `lanes` rows lie side by side in every cell,
 so that even a narrow absorbing layer fills a vector register. Several steps are taken at once on a few lines of the
 grid that stay in the cache: step k + 1 follows step k at the distance of the stencil's reach, and overwrites what
-nobody needs any more. Every quantity is that of `acoustic_torch`, summed in another order.
+nobody needs any more. Every quantity is that of `acoustic_torch`, summed in another order. A call costs as much as a
+few lines, since numba counts the references to every array that it passes on: so calls do many lines each. It is one
+file because numba's cache of a function does not see a change in another file.
 
 Names: `cur` the field, `new` the field before it, which becomes the one after it; `width` cells of a padded line;
 `L` lanes. Indices are unsigned, which spares a test for negative ones in the innermost loops.
@@ -45,129 +47,96 @@ def _compiled(**extra: Any) -> Callable[[_F], _F]:
 
 
 @_compiled(pipeline_class=_Apart)
-def _plain(cur: Any, new: Any, lo: int, hi: int, width: int, L: int, order: int, numbers: Any) -> None:
-    """Take the step of a uniform medium on whole lines; what it writes into the padding is overwritten by `_fill`."""
-    a, d, v1, v2 = numbers
+def _step(
+    cur: Any, new: Any, phi_y: Any, phi_y_new: Any, zeta_y: Any, phi_x: Any, phi_x_new: Any, zeta_x: Any,
+    centre: Any, past: Any, ring: Any, gain: Any, a_y: Any, b_y: Any, slope_y: Any, a_x: Any, b_x: Any, slope_x: Any,
+    y0: int, y1: int, width: int, L: int, order: int, is_plain: bool, absorbing: bool, is_whole: bool, block: int,
+    plain: Any, weights: Any, slabs: Any,
+) -> None:  # fmt: skip
+    """Take the step of the lines y0 to y1, but for single cells.
+
+    In blocks of columns, each line by line: what the next line and the layers read again is still in the first-level
+    cache then. `is_whole` takes the lines in one stretch instead and leaves rubbish in the padding beside them.
+    """
+    c, d, v1, v2 = plain
+    w, w2, f, f2, r1, r2 = weights
     x, y, x2, y2 = _U(L), _U(width * L), _U(2 * L), _U(2 * width * L)
-    if order == 2:
-        for i in range(_U(lo * L), _U(hi * L)):
-            new[i] = a * cur[i] + v1 * ((cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])) - d * new[i]
-    else:
-        for i in range(_U(lo * L), _U(hi * L)):
-            ring = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
-            ring2 = (cur[i - x2] + cur[i + x2]) + (cur[i - y2] + cur[i + y2])
-            new[i] = a * cur[i] + v1 * ring + v2 * ring2 - d * new[i]
-
-
-@_compiled(pipeline_class=_Apart)
-def _mapped(
-    cur: Any, new: Any, lo: int, hi: int, width: int, L: int, order: int, w1: Any, w2: Any, a: Any, d: Any, v: Any
-) -> None:
-    """Take the step of a medium that differs from cell to cell."""
-    x, y, x2, y2 = _U(L), _U(width * L), _U(2 * L), _U(2 * width * L)
-    if order == 2:
-        for i in range(_U(lo * L), _U(hi * L)):
-            ring = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
-            new[i] = a[i] * cur[i] + v[i] * ring - d[i] * new[i]
-    else:
-        for i in range(_U(lo * L), _U(hi * L)):
-            ring = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
-            ring2 = (cur[i - x2] + cur[i + x2]) + (cur[i - y2] + cur[i + y2])
-            new[i] = a[i] * cur[i] + v[i] * (w1 * ring + w2 * ring2) - d[i] * new[i]
-
-
-@_compiled(pipeline_class=_Apart)
-def _layer_x(
-    cur: Any, new: Any, phi: Any, phi_new: Any, zeta: Any, v: Any, start: int, first: int, v_start: int, count: int,
-    L: int, order: int, weights: Any, a: Any, b: Any, slope: Any,
-) -> None:  # fmt: skip
-    """Add what an absorbing layer changes on its stretch of a line across it."""
-    w, w2, f, f2 = weights
-    x, x2 = _U(L), _U(2 * L)
-    base, column, gain = _U(start * L), _U(first * L), _U(v_start * L)
-    if order == 2:
-        for i in range(_U(count * L)):
-            p, k = base + i, column + i
-            mid, up, down = cur[p], cur[p + x], cur[p - x]
-            second = w * ((up - mid) + (down - mid))
-            slant = b[k] * (f * (up - down))
-            change = b[k] * second + slope[k] * (f * (up - down)) + f * (phi[p + x] - phi[p - x])
-            memory = b[k] * (second + change) + a[k] * zeta[p]
-            zeta[p] = memory
-            new[p] += v[gain + i] * (change + memory)
-            phi_new[p] = a[k] * (slant + phi[p])
-    else:
-        for i in range(_U(count * L)):
-            p, k = base + i, column + i
-            mid, up, down, up2, down2 = cur[p], cur[p + x], cur[p - x], cur[p + x2], cur[p - x2]
-            second = w * ((up - mid) + (down - mid)) + w2 * ((up2 - mid) + (down2 - mid))
-            slant = f * (up - down) + f2 * (up2 - down2)
-            rise = f * (phi[p + x] - phi[p - x]) + f2 * (phi[p + x2] - phi[p - x2])
-            change = b[k] * second + slope[k] * slant + rise
-            memory = b[k] * (second + change) + a[k] * zeta[p]
-            zeta[p] = memory
-            new[p] += v[gain + i] * (change + memory)
-            phi_new[p] = a[k] * (b[k] * slant + phi[p])
-
-
-@_compiled(pipeline_class=_Apart)
-def _layer_y(
-    cur: Any, new: Any, phi: Any, phi_new: Any, zeta: Any, v: Any, start: int, v_start: int, count: int, width: int,
-    L: int, order: int, weights: Any, a: Any, b: Any, slope: Any,
-) -> None:  # fmt: skip
-    """Add what an absorbing layer changes on one line along it."""
-    w, w2, f, f2 = weights
-    x, x2 = _U(width * L), _U(2 * width * L)
-    base, gain = _U(start * L), _U(v_start * L)
-    if order == 2:
-        for i in range(_U(count * L)):
-            p = base + i
-            mid, up, down = cur[p], cur[p + x], cur[p - x]
-            second = w * ((up - mid) + (down - mid))
-            slant = f * (up - down)
-            change = b * second + slope * slant + f * (phi[p + x] - phi[p - x])
-            memory = b * (second + change) + a * zeta[p]
-            zeta[p] = memory
-            new[p] += v[gain + i] * (change + memory)
-            phi_new[p] = a * (b * slant + phi[p])
-    else:
-        for i in range(_U(count * L)):
-            p = base + i
-            mid, up, down, up2, down2 = cur[p], cur[p + x], cur[p - x], cur[p + x2], cur[p - x2]
-            second = w * ((up - mid) + (down - mid)) + w2 * ((up2 - mid) + (down2 - mid))
-            slant = f * (up - down) + f2 * (up2 - down2)
-            rise = f * (phi[p + x] - phi[p - x]) + f2 * (phi[p + x2] - phi[p - x2])
-            change = b * second + slope * slant + rise
-            memory = b * (second + change) + a * zeta[p]
-            zeta[p] = memory
-            new[p] += v[gain + i] * (change + memory)
-            phi_new[p] = a * (b * slant + phi[p])
-
-
-@_compiled()
-def _absorb(
-    cur: Any, new: Any, layers: Any, odd: int, y0: int, y1: int, width: int, L: int, order: int, is_plain: bool,
-    v: Any, weights: Any, slabs: Any, along_y: Any, along_x: Any,
-) -> None:  # fmt: skip
-    """Add what the absorbing layers change on the lines y0 to y1. Of a uniform medium `v` is the first line."""
-    reach = order // 2
-    a, b, slope = along_y
-    for y in range(y0, y1):
-        line = y * width
-        v_line = 0 if is_plain else line
-        for k in range(2):
-            if slabs[0, k, 0] <= y < slabs[0, k, 1]:
-                _layer_y(
-                    cur, new, layers[odd], layers[1 - odd], layers[2], v, line + reach, v_line + reach,
-                    width - 2 * reach, width, L, order, weights, a[y], b[y], slope[y],
-                )  # fmt: skip
-        for k in range(2):
-            first, last = slabs[1, k, 0], slabs[1, k, 1]
-            if first < last:
-                _layer_x(
-                    cur, new, layers[3 + odd], layers[4 - odd], layers[5], v, line + first, first, v_line + first,
-                    last - first, L, order, weights, along_x[0], along_x[1], along_x[2],
-                )  # fmt: skip
+    edge, length, piece, lines = _U(order // 2 * L), _U(width * L), _U(block), y1 - y0
+    span = length
+    if is_whole:
+        span, piece, lines = length * _U(lines), length * _U(lines), 1
+    for number in range((span - edge - edge + piece - _U(1)) // piece):
+        lo = edge + number * piece
+        hi = min(lo + piece, span - edge)
+        for line in range(y0, y0 + lines):
+            base = _U(line) * length
+            if order == 2 and is_plain:
+                for i in range(base + lo, base + hi):
+                    near = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
+                    new[i] = c * cur[i] + v1 * near - d * new[i]
+            elif order == 2:
+                for i in range(base + lo, base + hi):
+                    near = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
+                    new[i] = centre[i] * cur[i] + ring[i] * near - past[i] * new[i]
+            elif is_plain:
+                for i in range(base + lo, base + hi):
+                    near = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
+                    far = (cur[i - x2] + cur[i + x2]) + (cur[i - y2] + cur[i + y2])
+                    new[i] = c * cur[i] + v1 * near + v2 * far - d * new[i]
+            else:
+                for i in range(base + lo, base + hi):
+                    near = (cur[i - x] + cur[i + x]) + (cur[i - y] + cur[i + y])
+                    far = (cur[i - x2] + cur[i + x2]) + (cur[i - y2] + cur[i + y2])
+                    new[i] = centre[i] * cur[i] + ring[i] * (r1 * near + r2 * far) - past[i] * new[i]
+            if not absorbing:
+                continue
+            off = base if is_plain else _U(0)
+            if slabs[0, 0, 0] <= line < slabs[0, 0, 1] or slabs[0, 1, 0] <= line < slabs[0, 1, 1]:
+                a, b, slope = a_y[line], b_y[line], slope_y[line]
+                if order == 2:
+                    for p in range(base + lo, base + hi):
+                        mid, up, down = cur[p], cur[p + y], cur[p - y]
+                        second, slant = w * ((up - mid) + (down - mid)), f * (up - down)
+                        change = b * second + slope * slant + f * (phi_y[p + y] - phi_y[p - y])
+                        memory = b * (second + change) + a * zeta_y[p]
+                        zeta_y[p] = memory
+                        new[p] += gain[p - off] * (change + memory)
+                        phi_y_new[p] = a * (b * slant + phi_y[p])
+                else:
+                    for p in range(base + lo, base + hi):
+                        mid, up, down, up2, down2 = cur[p], cur[p + y], cur[p - y], cur[p + y2], cur[p - y2]
+                        second = w * ((up - mid) + (down - mid)) + w2 * ((up2 - mid) + (down2 - mid))
+                        slant = f * (up - down) + f2 * (up2 - down2)
+                        rise = f * (phi_y[p + y] - phi_y[p - y]) + f2 * (phi_y[p + y2] - phi_y[p - y2])
+                        change = b * second + slope * slant + rise
+                        memory = b * (second + change) + a * zeta_y[p]
+                        zeta_y[p] = memory
+                        new[p] += gain[p - off] * (change + memory)
+                        phi_y_new[p] = a * (b * slant + phi_y[p])
+            for side in range(2):
+                first, last = max(_U(slabs[1, side, 0] * L), lo), min(_U(slabs[1, side, 1] * L), hi)
+                if order == 2:
+                    for i in range(first, last):
+                        p = base + i
+                        mid, up, down = cur[p], cur[p + x], cur[p - x]
+                        second, slant = w * ((up - mid) + (down - mid)), f * (up - down)
+                        change = b_x[i] * second + slope_x[i] * slant + f * (phi_x[p + x] - phi_x[p - x])
+                        memory = b_x[i] * (second + change) + a_x[i] * zeta_x[p]
+                        zeta_x[p] = memory
+                        new[p] += gain[p - off] * (change + memory)
+                        phi_x_new[p] = a_x[i] * (b_x[i] * slant + phi_x[p])
+                else:
+                    for i in range(first, last):
+                        p = base + i
+                        mid, up, down, up2, down2 = cur[p], cur[p + x], cur[p - x], cur[p + x2], cur[p - x2]
+                        second = w * ((up - mid) + (down - mid)) + w2 * ((up2 - mid) + (down2 - mid))
+                        slant = f * (up - down) + f2 * (up2 - down2)
+                        rise = f * (phi_x[p + x] - phi_x[p - x]) + f2 * (phi_x[p + x2] - phi_x[p - x2])
+                        change = b_x[i] * second + slope_x[i] * slant + rise
+                        memory = b_x[i] * (second + change) + a_x[i] * zeta_x[p]
+                        zeta_x[p] = memory
+                        new[p] += gain[p - off] * (change + memory)
+                        phi_x_new[p] = a_x[i] * (b_x[i] * slant + phi_x[p])
 
 
 @_compiled()
@@ -206,7 +175,7 @@ def _local(
 
 @_compiled()
 def _fill(field: Any, y0: int, y1: int, height: int, width: int, reach: int, lanes: int, sides: Any) -> None:
-    """Write the padding beside, above and below the lines y0 to y1: 0 closed, 1 silent, 2 periodic."""
+    """Write the padding of the lines y0 to y1: 0 closed, 2 periodic; 1 is silent and stays as it is."""
     top, bottom, left, right = sides
     L, last = _U(lanes), width - 1
     for k in range(reach):
@@ -218,13 +187,9 @@ def _fill(field: Any, y0: int, y1: int, height: int, width: int, reach: int, lan
                 right,
             ),
         ):
-            silence = field[0] * 0
-            for y in range(_U(y0), _U(y1)):
-                to, start = (y * _U(width) + _U(far)) * L, (y * _U(width) + _U(near)) * L
-                if kind == 1:
-                    for j in range(L):
-                        field[to + j] = silence
-                else:
+            if kind != 1:
+                for y in range(_U(y0), _U(y1)):
+                    to, start = (y * _U(width) + _U(far)) * L, (y * _U(width) + _U(near)) * L
                     for j in range(L):
                         field[to + j] = field[start + j]
     if top != 1 and y0 < 2 * reach:  # shown above the top if that mirrors, below the bottom if it wraps
@@ -244,15 +209,27 @@ def _copy(field: Any, to: int, start: int, length: int) -> None:
 @_compiled()
 def _has_run_away(field: Any, reach: int, height: int, width: int, L: int, limit: Any) -> bool:
     for y in range(reach, height - reach):
-        for i in range((y * width + reach) * L, ((y + 1) * width - reach) * L):
-            if not abs(field[i]) <= limit:
-                return True
+        wild = 0
+        for i in range(_U((y * width + reach) * L), _U(((y + 1) * width - reach) * L)):
+            wild += not abs(field[i]) <= limit
+        if wild:
+            return True
     return False
 
 
 @_compiled()
+def _hush(field: Any, y0: int, y1: int, width: int, reach: int, lanes: int) -> None:
+    """Silence the padding beside the lines y0 to y1."""
+    edge, length = _U(reach * lanes), _U(width * lanes)
+    for y in range(_U(y0), _U(y1)):
+        for i in range(edge):
+            field[y * length + i] = 0
+            field[(y + _U(1)) * length - edge + i] = 0
+
+
+@_compiled()
 def solve(
-    begin: Any, end: Any, source: Any, trace: Any, plan: Any, plain: Any, maps: Any, sides: Any, slabs: Any,
+    begin: Any, end: Any, source: Any, trace: Any, work: Any, plan: Any, plain: Any, maps: Any, sides: Any, slabs: Any,
     profiles: Any, weights: Any, places: Any, cut: Any, state: Any, elements: Any, resonators: Any, limit: Any,
 ) -> int:  # fmt: skip
     """Step groups of rows, one after the other; return the first that ran away, or -1.
@@ -263,8 +240,10 @@ def solve(
         end: The same, to be written; with no groups when nobody wants them.
         source: `(g, T, S L)`, times the gain of each source.
         trace: To be written, `(g, T, M, L)`.
+        work: Room for two fields and, with layers, six memories of a group, zeros; lines may be longer than `P L`.
         plan: Lines and columns of the padded grid, lanes, order, whether coefficients are plain, whether there are
-            layers, lines per tile, steps at once, steps between two looks at the size of the field.
+            layers, lines per tile, steps at once, numbers per block of a line, steps between two looks at the size of
+            the field.
         plain: Coefficients `centre, past, weight` of the first and of the second ring, as numbers.
         maps: `centre, past`, weight of a ring, and weight of the Laplacian for the layers, as arrays, `(P L,)`; of
             the last one line where all cells are alike.
@@ -279,16 +258,23 @@ def solve(
         resonators: First of each line, cells, loads, numbers.
         limit: Size beyond which a field has run away.
     """
-    height, width, L, order, is_plain, absorbing, tile, together, check = plan
+    height, width, L, order, is_plain, absorbing, tile, together, block, check = plan
     reach, lanes = order // 2, _U(L)
     s_start, s_cell, s_number, m_start, m_cell, m_number = places
     e_start, e_cell, _, e_damping, (inverse, _, one) = elements
     steps = source.shape[1]
-    fields = np.zeros((2, height * width * L), source.dtype)
-    layers = np.zeros((6, height * width * L if absorbing else 0), source.dtype)
+    is_whole = not absorbing and width * L <= block
+    is_busy = len(cut[1]) + len(state[1]) + len(e_cell) + len(resonators[1]) > 0
+    cells = height * width * L
+    fields, layers = work[:2, :cells], work[2:, :cells]
     kept = np.zeros(len(e_cell) * L, source.dtype)
     oscillator = np.zeros((2, len(resonators[1]) * L), source.dtype)
-    even, uneven = fields[0], fields[1]
+    even, uneven = work[0, :cells], work[1, :cells]
+    py0, py1, zeta_y, px0, px1, zeta_x = even, even, even, even, even, even
+    if absorbing:
+        py0, py1, zeta_y = work[2, :cells], work[3, :cells], work[4, :cells]
+        px0, px1, zeta_x = work[5, :cells], work[6, :cells], work[7, :cells]
+    (a_y, b_y, slope_y), (a_x, b_x, slope_x) = profiles
     for n in range(len(source)):
         if len(begin[0]):
             fields[0], fields[1], oscillator[:] = begin[0][n], begin[1][n], begin[3][n]
@@ -298,6 +284,10 @@ def solve(
         layers[:] = 0
         if absorbing and len(begin[0]):
             layers[0], layers[2], layers[3], layers[5] = begin[2][n, 0], begin[2][n, 1], begin[2][n, 2], begin[2][n, 3]
+        for field in (even, uneven):  # a state may hold anything in its padding, and silent sides are never written
+            _hush(field, 0, height, width, reach, L)
+            field[: reach * width * L] = 0
+            field[(height - reach) * width * L :] = 0
         _fill(even, reach, height - reach, height, width, reach, L, sides)
         t = 0
         while t < steps:
@@ -313,19 +303,15 @@ def solve(
                     for i in range(e_start[y0], e_start[y1]):
                         for j in range(lanes):
                             kept[i * lanes + j] = new[e_cell[i] * lanes + j]
-                    if is_plain:
-                        _plain(cur, new, y0 * width, y1 * width, width, L, order, plain)
-                    else:
-                        _mapped(
-                            cur, new, y0 * width, y1 * width, width, L, order, weights[4], weights[5], maps[0],
-                            maps[1], maps[2],
-                        )  # fmt: skip
-                    if absorbing:
-                        _absorb(
-                            cur, new, layers, odd, y0, y1, width, L, order, is_plain, maps[3], weights[:4], slabs,
-                            profiles[0], profiles[1],
-                        )  # fmt: skip
-                    _local(cur, new, y0, y1, L, cut, state, elements, resonators, oscillator)
+                    phi_y, phi_y_new = (py1, py0) if odd else (py0, py1)
+                    phi_x, phi_x_new = (px1, px0) if odd else (px0, px1)
+                    _step(
+                        cur, new, phi_y, phi_y_new, zeta_y, phi_x, phi_x_new, zeta_x, maps[0], maps[1], maps[2],
+                        maps[3], a_y, b_y, slope_y, a_x, b_x, slope_x, y0, y1, width, L, order, is_plain, absorbing,
+                        is_whole, block, plain, weights, slabs,
+                    )  # fmt: skip
+                    if is_busy:
+                        _local(cur, new, y0, y1, L, cut, state, elements, resonators, oscillator)
                     for i in range(s_start[y0], s_start[y1]):
                         for j in range(lanes):
                             new[s_cell[i] * lanes + j] += source[n, t + k, s_number[i] * lanes + j]
@@ -335,12 +321,16 @@ def solve(
                             x = cur[p] * inverse
                             beta = e_damping[i] / (one + x * x)
                             new[p] = (new[p] + beta * kept[i * lanes + j]) / (one + beta)
+                    if is_whole:
+                        _hush(new, y0, y1, width, reach, L)
                     _fill(new, y0, y1, height, width, reach, L, sides)
                     for i in range(m_start[y0], m_start[y1]):
                         for j in range(lanes):
                             trace[n, t + k, m_number[i], j] = new[m_cell[i] * lanes + j]
             t += levels
-            if (t % check < levels or t == steps) and _has_run_away(fields[t % 2], reach, height, width, L, limit):
+            if (t % check < levels or t == steps) and _has_run_away(
+                work[t % 2, :cells], reach, height, width, L, limit
+            ):
                 return n
         if len(end[0]):
             odd = steps % 2

@@ -3,11 +3,11 @@
 C-PML after Pasalic and McGarry: along each axis u'' becomes u'' + psi' + zeta with
     psi <- a psi + b u',    zeta <- a zeta + b (u'' + psi'),
 where a psi is what is remembered (`phi`),
-and (b u')' is written as b u'' + b' u', which needs no wider stencil than u'' itself. The layers of both ends of an
-axis are copied out of the grid side by side, with the cells around them that the stencil reads: so every operation runs
-over long stretches of memory, also where a layer is a few cells of each line. Profiles vanish in those cells around.
+and (b u')' is written as b u'' + b' u', which needs no wider stencil than u'' itself. The layers at both ends of an
+axis are one strided view of the grid, so that an operation serves both, and differences are left without the weight of
+their first neighbours, which goes into the coefficients. Both save passes over the memory.
 
-Axis letters: N rows; H ends of an axis; K cells of a layer and around it, flattened; P cells of the padded grid.
+Axis letters: N rows; H ends of an axis; Y, X cells of the padded grid, or of a layer.
 """
 
 from __future__ import annotations
@@ -27,103 +27,93 @@ class TorchLayers:
     Args:
         scheme: One time step.
         axis: 0 for y, 1 for x.
-        rows: How many.
+        scratch: Three tensors of the padded grid, shape `(y, x, n)`, contiguous, for the rows that are stepped; what
+            they hold is lost at every step.
         tensor: Turns NumPy arrays into tensors of the solver's type.
     """
 
-    def __init__(self, scheme: Scheme, axis: int, rows: int, tensor: Callable[[Any], torch.Tensor]) -> None:
+    def __init__(
+        self, scheme: Scheme, axis: int, scratch: list[torch.Tensor], tensor: Callable[[Any], torch.Tensor]
+    ) -> None:
         grid = scheme.grid
-        self._axis, self._stencil, reach = axis, grid.stencil, grid.halo
-        self._slabs = grid.slabs(axis)
-        self._around = [slice(slab.start - reach, slab.stop + reach) for slab in self._slabs]
-        # The layers of an axis are equally wide: there is one width for all.
-        wide = self._around[0].stop - self._around[0].start
-        self._shape = (wide, grid.padded[1]) if axis == 0 else (grid.padded[0], wide)
-        self._stride = grid.padded[1] if axis == 0 else 1
-        self._cells = self._shape[0] * self._shape[1]
-        profiles = grid.absorber(
-            axis,
-            time_step=scheme.time_step,
-            speed=float(scheme.medium.speed_YX.max()),
-            frequency=scheme.frequency,
-        )
-        a, b, slope = (tensor(self._spread(profile)) for profile in profiles)
-        edge = reach * self._stride
-        self._middle = slice(edge, self._cells - edge)
-        self._b, self._slope = b[:, self._middle].contiguous(), slope[:, self._middle].contiguous()
-        weights_P = scheme.weight_P.reshape(grid.padded)
-        self._gain = tensor(np.stack([self._part(weights_P, slab).reshape(-1) for slab in self._around]))
-        self._gain = self._gain[:, self._middle].contiguous()
-        self._a = a[:, self._middle].contiguous()
-        blank = a.new_zeros((rows, len(self._slabs), self._cells))
-        self._field = blank.clone()
-        self.phi, self.zeta = blank.clone(), blank.clone()
-        self._second, self._first, self._change = (blank[:, :, self._middle].clone() for _ in range(3))
+        self._axis, self._stencil, self._slabs = axis, grid.stencil, grid.slabs(axis)
+        # The layers of an axis are equally wide.
+        self._wide, self._padded, rows = self._slabs[0].stop - self._slabs[0].start, grid.padded, scratch[0].shape[2]
+        fast = float(scheme.medium.speed_YX.max())
+        profiles = grid.absorber(axis, time_step=scheme.time_step, speed=fast, frequency=scheme.frequency)
+        a_HK, b_HK, slope_HK = (np.stack([profile[slab] for slab in self._slabs]) for profile in profiles)
 
-    def load(self, phi_NP: torch.Tensor, zeta_NP: torch.Tensor) -> None:
-        """Take the memory from the padded grid, fields of shape `(n, y, x)`."""
-        for target, source in ((self.phi, phi_NP), (self.zeta, zeta_NP)):
-            for end, (slab, around) in enumerate(zip(self._slabs, self._around, strict=True)):
-                whole = torch.zeros_like(source)
-                self._part(whole, slab).copy_(self._part(source, slab))
-                target[:, end] = self._part(whole, around).flatten(1)
+        def spread(values_HK: Any) -> torch.Tensor:
+            # Along x once for every row: then a layer's part of a line is one stretch of memory in all operands.
+            if axis == 0:
+                return tensor(values_HK[:, :, None, None])
+            return tensor(np.repeat(values_HK[:, None, :, None], rows, axis=-1))
 
-    def save(self, phi_NP: torch.Tensor, zeta_NP: torch.Tensor) -> None:
+        w, f = grid.stencil.second[0], grid.stencil.first[0]
+        self._a, self._rise, self._slope = spread(a_HK), spread(b_HK * w / f), spread(slope_HK)
+        self._memory, self._slant = spread(b_HK * w), spread(b_HK * f)
+        weight = self._ends(tensor(scheme.weight_P.reshape(*grid.padded, 1)))
+        alike = bool(weight.amin() == weight.amax())
+        self._gain: Any = float(weight.flatten()[0]) if alike else weight.repeat(1, 1, 1, rows)
+        self._zeta = weight.new_zeros((*weight.shape[:3], rows))
+        around = list(self._zeta.shape)
+        around[1 + axis] += 2 * grid.halo
+        self._phi = self._zeta.new_zeros(around)
+        self._scratch = [part.flatten()[: self._zeta.numel()].view(self._zeta.shape) for part in scratch]
+
+    def load(self, phi_YXN: torch.Tensor, zeta_YXN: torch.Tensor) -> None:
+        """Take the memory from the padded grid."""
+        self._middle(0).copy_(self._ends(phi_YXN))
+        self._zeta.copy_(self._ends(zeta_YXN))
+
+    def save(self, phi_YXN: torch.Tensor, zeta_YXN: torch.Tensor) -> None:
         """Write the memory to the padded grid."""
-        for source, target in ((self.phi, phi_NP), (self.zeta, zeta_NP)):
-            for end, slab in enumerate(self._slabs):
-                self._part(target, slab).copy_(self._block(source, end))
+        self._ends(phi_YXN).copy_(self._middle(0))
+        self._ends(zeta_YXN).copy_(self._zeta)
 
-    def absorb(self, now: torch.Tensor, before: torch.Tensor) -> None:
-        """Add to `before`, which holds the plain step, what the layers change; padded fields of shape `(n, y, x)`."""
-        for end, around in enumerate(self._around):
-            self._field[:, end].view(-1, *self._shape).copy_(self._part(now, around))
-        second, first, change = self._second, self._first, self._change
-        for k, (w2, w1) in enumerate(zip(self._stencil.second, self._stencil.first, strict=True), start=1):
-            up, down = self._shifted(self._field, k), self._shifted(self._field, -k)
-            if k == 1:
-                torch.add(up, down, out=second).mul_(w2)
-                torch.sub(up, down, out=first).mul_(w1)
-                torch.sub(self._shifted(self.phi, 1), self._shifted(self.phi, -1), out=change).mul_(w1)
+    def bound(self, now_YXN: torch.Tensor, new_YXN: torch.Tensor) -> Callable[[], None]:
+        """Return what adds to `new`, which holds the plain step, what the layers change; for these two fields."""
+        w, f = self._stencil.second, self._stencil.first
+        first_ring, *others = [
+            (self._ends(now_YXN, k), self._ends(now_YXN, -k), self._middle(k), self._middle(-k))
+            for k in range(1, self._stencil.halo + 1)
+        ]
+        ratios = [(by_w / w[0], by_f / f[0]) for by_w, by_f in zip(w[1:], f[1:], strict=True)]
+        centre, new, phi, zeta = self._ends(now_YXN), self._ends(new_YXN), self._middle(0), self._zeta
+        second, first, change = self._scratch
+
+        def absorb() -> None:
+            up, down, phi_up, phi_down = first_ring
+            torch.add(up, down, out=second)
+            torch.sub(up, down, out=first)
+            torch.sub(phi_up, phi_down, out=change)
+            for (up, down, phi_up, phi_down), (by_w, by_f) in zip(others, ratios, strict=True):
+                second.add_(up, alpha=by_w).add_(down, alpha=by_w)
+                first.add_(up, alpha=by_f).sub_(down, alpha=by_f)
+                change.add_(phi_up, alpha=by_f).sub_(phi_down, alpha=by_f)
+            second.sub_(centre, alpha=2 * sum(w) / w[0])
+            change.addcmul_(self._rise, second).addcmul_(self._slope, first)
+            second.add_(change, alpha=f[0] / w[0])
+            zeta.mul_(self._a).addcmul_(self._memory, second)
+            phi.addcmul_(self._slant, first).mul_(self._a)
+            torch.add(zeta, change, alpha=f[0], out=change)
+            if isinstance(self._gain, torch.Tensor):
+                new.addcmul_(self._gain, change)
             else:
-                second.add_(up, alpha=w2).add_(down, alpha=w2)
-                first.add_(up, alpha=w1).sub_(down, alpha=w1)
-                change.add_(self._shifted(self.phi, k), alpha=w1).sub_(self._shifted(self.phi, -k), alpha=w1)
-        second.sub_(self._field[:, :, self._middle], alpha=2 * sum(self._stencil.second))
-        change.addcmul_(self._b, second).addcmul_(self._slope, first)
-        zeta = self.zeta[:, :, self._middle]
-        zeta.mul_(self._a).addcmul_(self._b, second.add_(change))
-        self.phi[:, :, self._middle].addcmul_(self._b, first).mul_(self._a)
-        # `field` has been read for the last time: the change takes its place, to be added in the shape of the grid.
-        torch.mul(change.add_(zeta), self._gain, out=self._field[:, :, self._middle])
-        for end, slab in enumerate(self._slabs):
-            self._inside(self._part(before, slab)).add_(self._inside(self._block(self._field, end)))
+                new.add_(change, alpha=self._gain)
 
-    def _spread(self, profile: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Repeat a profile over the cells of each end; it vanishes around the layers."""
-        parts = []
-        for slab, around in zip(self._slabs, self._around, strict=True):
-            inner = np.zeros_like(profile)
-            inner[slab] = profile[slab]
-            line = inner[around]
-            full = np.broadcast_to(line[:, None] if self._axis == 0 else line[None, :], self._shape)
-            parts.append(full.reshape(-1))
-        return np.stack(parts)
+        return absorb
 
-    def _block(self, values: torch.Tensor, end: int) -> torch.Tensor:
-        """Return the layer at one end, without the cells around it, in the shape of the grid."""
-        first = self._slabs[end].start - self._around[end].start
-        width = self._slabs[end].stop - self._slabs[end].start
-        return values[:, end].view(-1, *self._shape).narrow(self._axis + 1, first, width)
+    def _ends(self, values_YXN: torch.Tensor, by: int = 0) -> torch.Tensor:
+        """Return a view of the layers in a padded grid, shifted by some cells along their axis, `(h, y, x, n)`."""
+        halo, axis = self._stencil.halo, self._axis
+        strides, shape, first = values_YXN.stride(), list(values_YXN.shape), [halo, halo]
+        shape[1 - axis] -= 2 * halo
+        shape[axis], first[axis] = self._wide, self._slabs[0].start + by
+        gap = (self._slabs[-1].start - self._slabs[0].start) * strides[axis]
+        offset = values_YXN.storage_offset() + first[0] * strides[0] + first[1] * strides[1]
+        return values_YXN.as_strided((len(self._slabs), *shape), (gap, *strides), offset)
 
-    def _part(self, values: Any, along: slice) -> Any:
-        return values[..., along, :] if self._axis == 0 else values[..., :, along]
-
-    def _inside(self, values: torch.Tensor) -> torch.Tensor:
-        """Without the padding of the other axis."""
-        reach = self._stencil.halo
-        return values[:, :, reach:-reach] if self._axis == 0 else values[:, reach:-reach, :]
-
-    def _shifted(self, values: torch.Tensor, by: int) -> torch.Tensor:
-        step = by * self._stride
-        return values[:, :, self._middle.start + step : self._middle.stop + step]
+    def _middle(self, by: int) -> torch.Tensor:
+        """Return `phi` without the cells around the layers, or shifted by some into them."""
+        return self._phi.narrow(1 + self._axis, self._stencil.halo + by, self._wide)

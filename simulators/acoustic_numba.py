@@ -25,7 +25,9 @@ from .acoustic_torch import TorchSolver
 
 _LANES = 16  # float32 numbers of the widest vector register
 # Lines and steps at once, measured on 128 x 128: alone a row stays in the second-level cache, 16 rows need blocks.
-_TILE = {1: (32, 4), _LANES: (8, 8)}
+_TILE = {1: (32, 4), _LANES: (16, 8)}
+_BLOCK = {False: 1024, True: 512}  # numbers of a line at once, without and with layers: first-level cache
+_WORTH = 8  # what stepping rows side by side costs, in rows alone: measured 6 to 8
 _FIRST = threading.Lock()  # numba compiles, and writes its cache, in one thread
 
 
@@ -42,8 +44,8 @@ class NumbaSolver(FieldSolver):
 
     Args:
         scheme: As for `FieldSolver`.
-        lanes: Rows that are stepped side by side, 1 or 16; None for 16 with absorbing layers, whose short lines fill
-            no vector register otherwise, and 1 without. 1 for rows that come one by one.
+        lanes: Rows that are stepped side by side, 1 or 16; None for what suits the number of rows of each call. The
+            result is the same to the bit.
         options: As for `FieldSolver`.
 
     Raises:
@@ -57,13 +59,22 @@ class NumbaSolver(FieldSolver):
                 "backend must be 'torch' or 'auto' where numba is not installed, got 'numba'. "
                 "pip install 'physnet[fast]' brings it."
             )
-        grid, cast = scheme.grid, self.dtype.type
-        self._lanes = lanes if lanes is not None else _LANES if grid.absorbing else 1
-        tile, together = _TILE[self._lanes]
+        self._lanes = lanes
+        self._found: dict[int, tuple[Any, ...]] = {}
+
+    def _tables(self, lanes: int) -> tuple[Any, ...]:
+        """Return what the compiled loops read, for so many rows side by side."""
+        if lanes not in self._found:
+            self._found[lanes] = self._build(lanes)
+        return self._found[lanes]
+
+    def _build(self, lanes: int) -> tuple[Any, ...]:
+        scheme, grid, cast = self.scheme, self.scheme.grid, self.dtype.type
+        tile, together = _TILE[lanes]
         if grid.sides[0] == "periodic":
             together = 1  # a line waits for its neighbour at the other end
         flags = int(grid.order), bool(scheme.uniform), bool(grid.absorbing)
-        plan = (*grid.padded, self._lanes, *flags, tile, together, CHECK_EVERY)
+        plan = (*grid.padded, lanes, *flags, tile, together, _BLOCK[grid.absorbing], CHECK_EVERY)
         some = grid.halo * (grid.padded[1] + 1)
         second, first = ((*ring, 0.0)[:2] for ring in (grid.stencil.second, grid.stencil.first))
         centre, past, weight = (float(part[some]) for part in (scheme.centre_P, scheme.past_P, scheme.weight_P))
@@ -84,22 +95,25 @@ class NumbaSolver(FieldSolver):
         y, x = (
             grid.absorber(axis, time_step=scheme.time_step, speed=fast, frequency=scheme.frequency) for axis in (0, 1)
         )
-        profiles = (tuple(self._array(part) for part in y), tuple(self._laned(part) for part in x))
+        profiles = (tuple(self._array(part) for part in y), tuple(self._laned(part, lanes) for part in x))
         weights = tuple(cast(value) for value in (*second, *first, *rings))
         places = (*self._placed(self.sources_S), *self._placed(self.microphones_M))
         elements, rank = self._element_tables()
         resonators, self._resonator_order = self._resonator_tables()
         cut, state = self._terms(scheme.cut), self._terms(scheme.state)
         state = (*state[:2], rank[state[2].astype(np.int64)].astype(np.uint64), state[3])
-        self._tables = (
-            plan, plain, tuple(self._laned(part) for part in wanted), tuple(kinds[side] for side in grid.sides), slabs,
-            profiles, weights, places, cut, state, elements, resonators, cast(self.limit),
+        return (
+            plan, plain, tuple(self._laned(part, lanes) for part in wanted),
+            tuple(kinds[side] for side in grid.sides), slabs, profiles, weights, places, cut, state, elements,
+            resonators, cast(self.limit),
         )  # fmt: skip
 
     def _propagate(self, source_NST: Array, state: FieldState | None, keep: bool) -> tuple[Array, FieldState | None]:
         kernels = _kernels()
         rows, sources, steps = source_NST.shape
-        lanes, microphones = self._lanes, len(self.microphones_M)
+        limit = torch.get_num_threads()
+        lanes, microphones = self._suited(rows, limit), len(self.microphones_M)
+        tables = self._tables(lanes)
         groups = -(-rows // lanes)
         gain_S = self.scheme.weight_P[self.sources_S].astype(self.dtype)
         source_GTSL = np.zeros((groups, steps, sources, lanes), self.dtype)
@@ -108,16 +122,17 @@ class NumbaSolver(FieldSolver):
         source = source_GTSL.reshape(groups, steps, sources * lanes)
         trace_GTML = np.empty((groups, steps, microphones, lanes), self.dtype)
         empty = FieldState.rest(self.scheme, 0, self.dtype)
-        begin = self._packed(empty if state is None else state)
-        end = self._packed(FieldState.rest(self.scheme, rows if keep else 0, self.dtype))
+        begin = self._packed(empty if state is None else state, lanes)
+        end = self._packed(FieldState.rest(self.scheme, rows if keep else 0, self.dtype), lanes)
 
         def work(part: slice) -> int:
             given = begin if state is None else tuple(array[part] for array in begin)
             wanted = tuple(array[part] for array in end) if keep else end
-            group = int(kernels.solve(given, wanted, source[part], trace_GTML[part], *self._tables))
+            room = self._room(lanes)
+            group = int(kernels.solve(given, wanted, source[part], trace_GTML[part], room, *tables))
             return part.start + group if group >= 0 else -1
 
-        threads = max(1, min(torch.get_num_threads(), groups))
+        threads = max(1, min(limit, groups))
         share = math.ceil(groups / (threads * (1 if groups < 4 * threads else 4)))  # small shares even out a busy core
         parts = [slice(first, min(first + share, groups)) for first in range(0, groups, share)]
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_flush_denormal(True)) as pool:
@@ -125,7 +140,22 @@ class NumbaSolver(FieldSolver):
         if wild:
             self._blame(source_NST, state, slice(wild[0] * lanes, min((wild[0] + 1) * lanes, rows)))
         trace_NMT = trace_GTML.transpose(0, 3, 2, 1).reshape(groups * lanes, microphones, steps)[:rows]
-        return trace_NMT, self._unpacked(end, rows) if keep else None
+        return trace_NMT, self._unpacked(end, rows, lanes) if keep else None
+
+    def _suited(self, rows: int, threads: int) -> int:
+        if self._lanes is not None:
+            return self._lanes
+        together = math.ceil(math.ceil(rows / _LANES) / threads)
+        return _LANES if math.ceil(rows / threads) > _WORTH * together else 1
+
+    def _room(self, lanes: int) -> Array:
+        """Return zeros for the fields and memories of a group, each at the beginning of a cache line."""
+        line = 64 // self.dtype.itemsize
+        stride = -(-math.prod(self.scheme.grid.padded) * lanes // line) * line
+        arrays = 8 if self.scheme.grid.absorbing else 2
+        whole = np.zeros(arrays * stride + line, self.dtype)
+        skip = -whole.ctypes.data % 64 // self.dtype.itemsize
+        return whole[skip : skip + arrays * stride].reshape(arrays, stride)
 
     def _blame(self, source_NST: Array, state: FieldState | None, part: slice) -> None:
         """Step a group again with the reference, which names cell and step."""
@@ -134,9 +164,9 @@ class NumbaSolver(FieldSolver):
         solver.propagate(source_NST[part], None if state is None else state.rows(part))
         raise self.run_away(part.start, int(self.microphones_M[0]), source_NST.shape[2], math.inf)
 
-    def _packed(self, state: FieldState) -> tuple[Array, ...]:
+    def _packed(self, state: FieldState, lanes: int) -> tuple[Array, ...]:
         """Put rows side by side in every cell, silent ones to fill the last group."""
-        lanes, rows = self._lanes, len(state.now_NP)
+        rows = len(state.now_NP)
         groups = -(-rows // lanes)
         packed = []
         for name in state.names():
@@ -149,11 +179,11 @@ class NumbaSolver(FieldSolver):
             packed.append(np.ascontiguousarray(full).reshape(*full.shape[:-2], full.shape[-2] * lanes))
         return tuple(packed)
 
-    def _unpacked(self, packed: tuple[Array, ...], rows: int) -> FieldState:
+    def _unpacked(self, packed: tuple[Array, ...], rows: int, lanes: int) -> FieldState:
         arrays = {}
         for name, array in zip(FieldState.names(), packed, strict=True):
-            full = np.moveaxis(array.reshape(*array.shape[:-1], array.shape[-1] // self._lanes, self._lanes), -1, 1)
-            arrays[name] = np.ascontiguousarray(full.reshape(full.shape[0] * self._lanes, *full.shape[2:])[:rows])
+            full = np.moveaxis(array.reshape(*array.shape[:-1], array.shape[-1] // lanes, lanes), -1, 1)
+            arrays[name] = np.ascontiguousarray(full.reshape(full.shape[0] * lanes, *full.shape[2:])[:rows])
         there = np.empty_like(arrays["resonator_NAR"])
         there[..., self._resonator_order] = arrays["resonator_NAR"]
         return FieldState(**{**arrays, "resonator_NAR": there})
@@ -161,8 +191,8 @@ class NumbaSolver(FieldSolver):
     def _array(self, values: Any) -> Array:
         return np.ascontiguousarray(values, self.dtype)
 
-    def _laned(self, values: Any) -> Array:
-        return np.repeat(self._array(values), self._lanes)
+    def _laned(self, values: Any, lanes: int) -> Array:
+        return np.repeat(self._array(values), lanes)
 
     def _starts(self, cells: Ints) -> Ints:
         """First of each line in sorted cells, one more than there are lines."""
