@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         SpecError,
         Stopped,
         StorageError,
+        TransportError,
     )
     from .experiment import Experiment, load_experiment
     from .function_system import system
@@ -95,6 +96,7 @@ _HOMES = {
     "SystemSpec": "contracts",
     "Trainer": "trainer",
     "TrainingOptions": "training_options",
+    "TransportError": "errors",
     "Tunable": "contracts",
     "compare_runs": "session",
     "load_experiment": "experiment",
@@ -148,6 +150,7 @@ __all__ = [
     "SystemSpec",
     "Trainer",
     "TrainingOptions",
+    "TransportError",
     "Tunable",
     "compare_runs",
     "load_experiment",

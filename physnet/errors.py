@@ -12,7 +12,8 @@
     |   `-- SessionError      a run folder that can't be read, or can't be written to
     |-- FaultError            a run that had begun had to stop; its session is sound     (exit code 3)
     |   |-- MeasurementError  a system could not measure; carries the rows it did measure
-    |   `-- StorageError      the disk is full, or went away
+    |   |-- StorageError      the disk is full, or went away
+    |   `-- TransportError    an exchange with an instrument failed; says what was sent and what came
     `-- Stopped               Ctrl-C or SIGTERM                                          (exit code 130, 143)
 
 Foreign exceptions (h5py, pyvisa, pyserial, pydantic) are chained behind one of these. A message says what was wrong,
@@ -22,10 +23,14 @@ what was expected, and the way out.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .contracts import Reading
+
+TransportFault = Literal["refused", "timeout", "disconnected", "garbled", "foreign", "rejected"]
+_KEPT = 4096  # bytes of an exchange that an error carries
+_SHOWN = 60  # bytes of it that a message shows
 
 
 class PhysnetError(Exception):
@@ -89,6 +94,58 @@ class MeasurementError(FaultError):
 
 class StorageError(FaultError):
     """A session could not be written: the disk is full, or went away."""
+
+
+class TransportError(FaultError):
+    """An exchange with an instrument failed.
+
+    Args:
+        problem: What went wrong, without a full stop.
+        kind: `refused`, it could not be opened; `timeout`, not done by its deadline; `disconnected`, the line went
+            away; `garbled`, the answer is not what was asked for; `foreign`, another instrument answered; `rejected`,
+            the instrument's error queue said no.
+        resource: Name of the resource.
+        sent: What was sent, as far as known.
+        received: What came, as far as known.
+        advice: The way out.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        kind: TransportFault,
+        resource: str,
+        sent: bytes = b"",
+        received: bytes = b"",
+        advice: str = "",
+    ) -> None:
+        self.problem, self.kind, self.resource = problem, kind, resource
+        self.sent, self.received, self.advice = sent[:_KEPT], received[:_KEPT], advice
+        parts = [f"{resource}: {problem}."]
+        if sent:
+            parts.append(f"Sent {_shown(sent)}; came {_shown(received)}.")
+        elif received:
+            parts.append(f"Came {_shown(received)}.")
+        super().__init__(" ".join([*parts, advice]).strip())
+
+    def answering(self, sent: bytes) -> TransportError:
+        """Return the same fault, told as what came of sending this."""
+        return type(self)(
+            self.problem,
+            kind=self.kind,
+            resource=self.resource,
+            sent=self.sent or sent,
+            received=self.received,
+            advice=self.advice,
+        )
+
+
+def _shown(data: bytes) -> str:
+    """Return the beginning of some bytes for people."""
+    if not data:
+        return "nothing"
+    return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}... ({len(data)} bytes or more)"
 
 
 class Stopped(PhysnetError):

@@ -59,6 +59,8 @@ def test_the_wheel_holds_every_module_and_experiment_once_and_no_test(wheel: Pat
     experiments = {f"physnet/experiments/{file.name}" for file in (ROOT / "experiments").glob("*.toml")}
     assert experiments and experiments <= set(names)
     assert "physnet/py.typed" in names
+    firmware = {f"physnet/drivers/boards/firmware/{file.name}" for file in (ROOT / "drivers/boards/firmware").iterdir()}
+    assert firmware and firmware <= set(names)
 
 
 def test_the_installed_wheel_trains_the_default_experiment(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from physnet.drivers.resources import transport_for
+from physnet.drivers.serial_transport import SerialTransport
+from physnet.drivers.socket_transport import SocketTransport
+from physnet.drivers.transport import Deadline
+from physnet.drivers.visa_transport import VisaTransport
+from physnet.errors import InputError, TransportError
+from tests.drivers.loopback import Line, Server
+
+
+def echo(line: Line) -> None:
+    while data := line.receive():
+        line.send(data)
+
+
+def deadline(seconds: float = 2.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+def test_bytes_of_any_value_come_back_exactly_as_they_are_asked_for() -> None:
+    with Server(echo) as server:
+        transport = SocketTransport(server.resource, chunk=7)
+        transport.open(deadline())
+        data = bytes(range(256)) * 300
+        transport.write(data, deadline())
+        assert transport.read_exactly(5, deadline()) == data[:5]
+        rest = bytearray(len(data) - 5)
+        with memoryview(rest) as view:
+            transport.read_into(view, deadline())
+        assert bytes(rest) == data[5:]
+        assert transport.waiting() == b""
+        transport.close()
+        transport.close()
+        assert not transport.opened
+
+
+def test_clear_drops_what_came_and_says_how_much() -> None:
+    with Server(echo) as server:
+        transport = SocketTransport(server.resource)
+        transport.open(deadline())
+        transport.write(b"x" * 1000 + b"\nrest", deadline())
+        assert transport.read_exactly(1, deadline()) == b"x"
+        assert transport.clear(deadline(), quiet=0.05) == 1004
+        transport.write(b"y\n", deadline())
+        assert transport.read_until(b"\n", 10, deadline()) == b"y"
+        transport.close()
+
+
+def test_a_device_that_never_falls_silent_is_a_fault() -> None:
+    def talk(line: Line) -> None:
+        while not line.stopped.is_set():
+            line.dribble(b"x" * 100, 0.001)
+
+    with Server(talk) as server:
+        transport = SocketTransport(server.resource)
+        transport.open(deadline())
+        with pytest.raises(TransportError, match="never fell silent"):
+            transport.clear(deadline(0.2), quiet=0.1)
+        transport.close()
+
+
+def test_a_closed_transport_is_told_apart_from_a_silent_one() -> None:
+    transport = SocketTransport("TCPIP::127.0.0.1::1::SOCKET")
+    with pytest.raises(TransportError, match="not open"):
+        transport.write(b"x", deadline())
+    with pytest.raises(TransportError, match="no connection to 127"):
+        transport.open(deadline())
+
+
+@pytest.mark.parametrize("name", ["", "TCPIP::host::0::SOCKET", "TCPIP::host::65536::SOCKET", "TCPIP::a b::1::SOCKET"])
+def test_a_name_that_is_no_socket_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="SOCKET"):
+        SocketTransport(name)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_deadline_is_finite_and_in_the_future(seconds: float) -> None:
+    with pytest.raises(InputError):
+        Deadline.after(seconds)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "resource"),
+    [
+        ("tcpip0::192.0.2.5::5025::socket", SocketTransport, "tcpip0::192.0.2.5::5025::socket"),
+        ("TCPIP::[2001:db8::5]::5025::SOCKET", SocketTransport, "TCPIP::[2001:db8::5]::5025::SOCKET"),
+        ("ASRL3::INSTR", SerialTransport, "COM3"),
+        ("ASRL/dev/ttyUSB0::INSTR", SerialTransport, "/dev/ttyUSB0"),
+        ("TCPIP::192.0.2.5::INSTR", VisaTransport, "TCPIP::192.0.2.5::INSTR"),
+        ("GPIB0::7::INSTR", VisaTransport, "GPIB0::7::INSTR"),
+    ],
+)
+def test_a_name_stands_for_its_transport(name: str, kind: type, resource: str) -> None:
+    transport = transport_for(name)
+    assert type(transport) is kind and transport.resource == resource and not transport.opened
+    assert transport.stream == (kind is not VisaTransport)
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="VISA name"):
+        transport_for("scope")
