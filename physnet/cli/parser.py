@@ -16,6 +16,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _train(commands)
     _resume(commands)
+    _recover(commands)
     _watch(commands)
     _show(commands)
     _report(commands)
@@ -72,6 +73,18 @@ def _resume(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--accept-changes", action="store_true", help="go on though something changed, and record what did"
     )
     parser.set_defaults(command=_later("resume", "resume"))
+
+
+def _recover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "recover",
+        help="repair what a kill, a full disk or a cut copy left of a run",
+        description="Look through a run's folder, repair it, and say exactly what was lost. Nothing is destroyed: "
+        "originals are kept beside what was repaired. Brings sessions of an older physnet up to date.",
+        parents=[_run(), _json()],
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.set_defaults(command=_later("recover", "recover_run"))
 
 
 def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -252,7 +265,7 @@ def _twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "twin",
         help="fit a digital stand-in to the raw data of a run",
         description="Fit digital stand-ins for a system to the raw drives and responses of a run (session.raw), and "
-        "say how far they are off on drives they were not fitted to. An experiment uses one as a system of type 'twin'.",
+        "say how far off they are on drives they were not fitted to. An experiment uses one as a system, type 'twin'.",
         parents=[_run(), _json()],
     )
     parser.add_argument("--system", metavar="NAME", help="system of the run; not needed where it has one only")
