@@ -24,7 +24,7 @@ from .records import PassCount, RunPlan
 from .rules.base import Batch
 from .seeding import stream
 from .session import layout
-from .session.writer import RESERVE_BYTES
+from .session.space import RESERVE_BYTES
 from .trainer import Trainer
 
 _CHECKPOINTS = 4  # the last three, and the best

@@ -10,10 +10,8 @@ Three rules make a run folder readable whenever its process dies:
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import platform
-import re
 import shutil
 import time
 import uuid
@@ -39,10 +37,10 @@ from ..records import (
 )
 from . import checkpoint, disk, environment, layout, table
 from .layout import CHECKPOINTS, RESERVE, SESSION, text
+from .space import RESERVE_BYTES, has_room, is_full, noise, reason
 from .store import SessionFile
 from .table import Table
 
-RESERVE_BYTES = 1 << 20
 WaitForRoom = Callable[[str, Callable[[], bool]], bool]
 
 
@@ -56,25 +54,6 @@ class RawLog(Protocol):
     def close(self) -> None:
         """Write what is left, and close."""
         ...
-
-
-def new_run_folder(parent: Path, name: str) -> Path:
-    """Name a run folder that does not exist yet: `name-20260131-235959`, with `-2`, `-3` ... where that is taken.
-
-    Args:
-        parent: Folder of the runs; it need not exist.
-        name: What the run is called; what a file name can't hold becomes `-`.
-
-    Returns:
-        The path. Nothing is created: `Session.create` does that.
-    """
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "run"
-    first = Path(parent) / f"{plain}-{datetime.datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    path, number = first, 1
-    while os.path.lexists(path):
-        number += 1
-        path = first.with_name(f"{first.name}-{number}")
-    return path
 
 
 class Session:
@@ -131,7 +110,7 @@ class Session:
             disk.make_folder(folder.parent)
             shutil.rmtree(part, ignore_errors=True)
             disk.make_folder(part / CHECKPOINTS)
-            disk.write_whole(part / RESERVE, _noise(reserve))
+            disk.write_whole(part / RESERVE, noise(reserve))
             file = SessionFile.create(part / SESSION, image)
             file.move_folder(folder)
         except BaseException as error:
@@ -140,7 +119,7 @@ class Session:
             shutil.rmtree(part, ignore_errors=True)
             if isinstance(error, OSError | ValueError):
                 raise SessionError(
-                    f"run folder {folder} can't be made: {_reason(error)}. Choose a folder on a local disk that you "
+                    f"run folder {folder} can't be made: {reason(error)}. Choose a folder on a local disk that you "
                     f"may write to, with {(len(image) + reserve) / 1e6:.0f} MB free."
                 ) from error
             raise
@@ -172,13 +151,13 @@ class Session:
         except BlockingIOError as error:
             raise SessionError(f"run {folder} is still going on: another process is writing it.") from error
         except OSError as error:
-            raise SessionError(f"run {folder} can't be written to: {_reason(error)}.") from error
+            raise SessionError(f"run {folder} can't be written to: {reason(error)}.") from error
         session = cls(folder, plan, file)
         try:
             session._take_up(step, changes)
         except OSError as error:
             file.close()
-            raise SessionError(f"run {folder} can't be gone on with: {_reason(error)}.") from error
+            raise SessionError(f"run {folder} can't be gone on with: {reason(error)}.") from error
         except BaseException:
             file.close()
             raise
@@ -214,7 +193,7 @@ class Session:
 
         (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
         size = RESERVE_BYTES + sum(int(array.nbytes) for array in self._plan.tensors.values())
-        disk.write_whole(self.folder / RESERVE, _noise(size))
+        disk.write_whole(self.folder / RESERVE, noise(size))
         self._file.replace(change)
         commit = str(environment.describe()["git_commit"])
         row = [self.attempt, step, time.time(), text(environment.version("physnet"), 32), text(commit, 40)]
@@ -409,30 +388,16 @@ class Session:
                 write()
                 return
             except OSError as error:
-                if not _is_full(error) or self.wait_for_room is None:
+                if not is_full(error) or self.wait_for_room is None:
                     raise self._fail(error) from error
-                reason = f"{_reason(error)}: no room for {self.folder}"
-                if not self.wait_for_room(reason, self._has_room):
+                why = f"{reason(error)}: no room for {self.folder}"
+                if not self.wait_for_room(why, self._has_room):
                     raise self._fail(error) from error
 
     def _has_room(self) -> bool:
-        """Whether the disk takes as much as the reserve is long: the largest thing that is written at once."""
-        probe = self.folder / f".room-{os.getpid()}"
-        try:
-            size = max(RESERVE_BYTES, 2 * self._file.path.stat().st_size)
-            size += 3 * sum(int(array.nbytes) for array in self._plan.tensors.values())
-            with open(probe, "wb") as stream:
-                while size > 0:
-                    stream.write(_noise(min(size, RESERVE_BYTES)))
-                    size -= RESERVE_BYTES
-                stream.flush()
-                os.fsync(stream.fileno())
-            return True
-        except OSError:
-            return False
-        finally:
-            with contextlib.suppress(OSError):
-                probe.unlink(missing_ok=True)
+        """Whether the disk takes what is the largest that is written at once."""
+        weights = sum(int(array.nbytes) for array in self._plan.tensors.values())
+        return has_room(self.folder, 2 * self._file.path.stat().st_size + 3 * weights)
 
     def _table(self, name: str) -> Table:
         """Where rows go in the file as it is now: a file that was replaced has them elsewhere."""
@@ -460,23 +425,10 @@ class Session:
     def _fail(self, error: BaseException) -> StorageError:
         """Give up writing: make room, say so in the file, close. Returns what to raise."""
         self._fault = (
-            f"session {self.folder} can't be written: {_reason(error)}. The {self._used['steps']} steps before are "
+            f"session {self.folder} can't be written: {reason(error)}. The {self._used['steps']} steps before are "
             f"kept, and the checkpoints. Free some space or mend the disk, then: physnet resume {self.folder}"
         )
         with contextlib.suppress(OSError, RuntimeError, LookupError):
             self._end(lambda file: layout.write_end(file["entry"], "fault", self._fault))
         self.close()
         return StorageError(self._fault)
-
-
-def _noise(size: int) -> bytes:
-    """Return bytes that no disk compresses or leaves out."""
-    return (os.urandom(1 << 16) * (size // (1 << 16) + 1))[:size]
-
-
-def _is_full(error: BaseException) -> bool:
-    return "No space left" in str(error) or getattr(error, "errno", None) in (28, 122)
-
-
-def _reason(error: BaseException) -> str:
-    return "the disk is full" if _is_full(error) else str(error)
