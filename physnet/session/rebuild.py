@@ -40,7 +40,7 @@ def rebuild(left: Remains, notes: Sequence[str], *, run: str = "") -> bytes:
     about = left.about
     plan = RunPlan(
         title=about.title,
-        configuration=_object(left.texts["configuration"]),
+        configuration={},
         seed=int(about.seed),
         layers=tuple(one.name for one in about.layers),
         metrics=left.metrics,
@@ -49,20 +49,20 @@ def rebuild(left: Remains, notes: Sequence[str], *, run: str = "") -> bytes:
         layer_systems=tuple(one.about for one in about.layers),
         response_channels=tuple(_channels(left, number) for number in range(len(about.layers))),
         tensors=left.tensors,
-        data=_object(left.texts["data"]),
+        data={},
     )
     buffer = io.BytesIO(layout.build(plan, run=about.run or run))
     with h5py.File(buffer, "r+", libver=layout.FORMAT) as file:
         entry = file["entry"]
         file.attrs["created"], file.attrs["physnet_version"] = about.created, about.version
         entry["start_time"][()] = left.start_time
-        entry["title"][()] = about.title
+        entry["title"][()] = contents.encoded(about.title)
         entry["classes"][()] = list(about.classes)
         for one in about.systems:
             entry["systems"][layout.key(one.name)].attrs["kind"] = one.about
-            entry["systems"][layout.key(one.name)]["spec"][()] = one.spec or json.dumps(left.systems[one.name])
+            entry["systems"][layout.key(one.name)]["spec"][()] = contents.encoded(one.spec)
         for name in contents.TEXTS:
-            entry[name][()] = left.texts[name] or "{}"
+            entry[name][()] = contents.encoded(left.texts[name] or "{}")
         tables = {
             name: upgraded(left.tables[name].rows if name in left.tables else None, columns)
             for name, columns in _columns(left).items()
@@ -87,7 +87,7 @@ def rebuild(left: Remains, notes: Sequence[str], *, run: str = "") -> bytes:
         if notes:
             past = json.loads(left.history)
             now = {"time": layout.now(), "version": environment.version("physnet"), "notes": list(notes)}
-            entry.attrs[_NOTES] = json.dumps([*(past if isinstance(past, list) else []), now], ensure_ascii=False)
+            entry.attrs[_NOTES] = json.dumps([*(past if isinstance(past, list) else []), now])
     return buffer.getvalue()
 
 
@@ -119,11 +119,6 @@ def _channels(left: Remains, number: int) -> int:
 
 def _columns(left: Remains) -> dict[str, tuple[Column, ...]]:
     return layout.columns_of(left.metrics, len(left.about.layers))
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    value = json.loads(text or "{}")
-    return value if isinstance(value, dict) else {}
 
 
 def _attempts(attempts: NDArray[Any], steps: NDArray[Any]) -> NDArray[Any]:

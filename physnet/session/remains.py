@@ -145,7 +145,10 @@ class _Salvage(Parts):
 
     def _whole_text(self, name: str) -> str:
         self._text(name)  # verified, and an object
-        return self._source.text(self._entry, name)
+        text = self._source.text(self._entry, name)
+        if "\0" in text:
+            raise ValueError("text with what no text has")
+        return text
 
     def _check(self, obj: Any, found: str) -> None:
         if not self._source.has(obj, contents.HASH) and not getattr(obj, "whole", True):
@@ -184,9 +187,11 @@ class _Salvage(Parts):
                 systems.append(Named(key=layout.key(name), name=name, index=len(systems), about="not stated"))
                 self.assumed.append(f"what system {name} was is lost: its kind is not stated")
         self.systems = {}
-        for one in systems:
-            spec = self._maybe(plain_json, one.spec)
+        for n, one in enumerate(systems):
+            spec = self._maybe(plain_json, _clean(one.spec))
             self.systems[one.name] = spec if isinstance(spec, dict) else {"kind": one.about}
+            if not isinstance(spec, dict) or _clean(one.spec) != one.spec:
+                systems[n] = replace(one, spec=json.dumps(self.systems[one.name]))
         classes = self._maybe(source.texts, entry, "classes") or tuple(map(str, (frame or {}).get("classes", [])))
         seed = self._maybe(source.text, entry, "seed") or str(asked.get("seed", ""))
         if not layers or not classes or not seed.lstrip("-").isdigit():
