@@ -1,0 +1,1 @@
+"""Benches: instruments, cables and a medium between them, as one physical system."""

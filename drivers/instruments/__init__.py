@@ -1,0 +1,1 @@
+"""Instruments, one file each: what a bench plays with, and what it listens with."""

@@ -1,0 +1,1 @@
+"""Simulated instruments: servers that speak the real protocols, with a simulated medium between them."""
