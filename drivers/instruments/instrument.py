@@ -25,6 +25,7 @@ class ScpiInstrument:
         resource: VISA name.
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s.
+        backoff: Waits between attempts to reopen a lost line, in s.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
     """
@@ -41,12 +42,13 @@ class ScpiInstrument:
         resource: str,
         backend: str = "",
         timeout: float = 5.0,
+        backoff: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0),
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = ScpiSession(
             transport or transport_for(resource, backend=backend),
-            ScpiOptions(timeout=timeout, expect=self.EXPECT, safe=self.SAFE, error_query=self.ERRORS),
+            ScpiOptions(timeout=timeout, backoff=backoff, expect=self.EXPECT, safe=self.SAFE, error_query=self.ERRORS),
             check=check,
         )
 
