@@ -6,7 +6,6 @@ came back. Ctrl-C and SIGTERM wait until it is over.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -176,10 +175,3 @@ class Rack:
             self._instruments[role].close()
         if self._lock is not None:
             self._lock.release()
-
-
-def note(text: str) -> None:
-    """Add a note to the exception that is on its way, if any."""
-    error = sys.exception()
-    if text and error is not None:
-        error.add_note(text)

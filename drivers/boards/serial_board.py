@@ -152,6 +152,23 @@ class SerialBoard(PhysicalSystem):
             _note(unsafe)
         return self._read(payloads, outcomes, started, unsafe)
 
+    def make_safe(self) -> None:
+        """Make the outputs safe now, and make sure of it.
+
+        Raises:
+            MeasurementError: The board did not say so.
+        """
+        if unsafe := self._make_safe():
+            raise MeasurementError(unsafe)
+
+    def recover(self) -> None:
+        """Reopen the line if it is lost; the board that answers makes its outputs safe first.
+
+        Raises:
+            MeasurementError: It stays away, or another board answers.
+        """
+        self._get_back()
+
     def __enter__(self) -> Self:
         if self._link is not None:
             raise InputError(f"{self._spec.name} is open already: one program, one `with`.")

@@ -1,0 +1,166 @@
+"""What all benches share: opening, a fault and the way back from it, and safe outputs whatever happens.
+
+Axis letters: N rows; D drives.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import abstractmethod
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from physnet.contracts import Passes, PhysicalSystem, Reading, SystemSpec
+from physnet.drives import check_drive, fit_drive
+from physnet.errors import DriveError, FaultError, InputError, MeasurementError, TransportError
+
+from .rack import Rack
+
+
+class Bench(PhysicalSystem):
+    """Instruments and the medium between them.
+
+    A fault of a line is never hidden: the bench makes everything safe, brings the lines back, sets the instruments up
+    again, and says so with a `MeasurementError`; it is the port that presents the rows again.
+
+    Args:
+        spec: Its description. What is found out once it is open goes into its `identity`, under `found`.
+        rack: Its instruments.
+        found: The dictionary that `spec.identity["found"]` is.
+    """
+
+    def __init__(self, spec: SystemSpec, rack: Rack, found: dict[str, Any]) -> None:
+        self._spec, self._rack, self._found = spec, rack, found
+        self._own_faults: Counter[str] = Counter()
+
+    @property
+    def spec(self) -> SystemSpec:
+        """The bench's description; once open, `identity["found"]` tells who answered and how it was calibrated."""
+        return self._spec
+
+    @property
+    def faults(self) -> Counter[str]:
+        """Faults since the bench was made, by kind: those of the lines, and captures that were refused."""
+        return self._rack.faults + self._own_faults
+
+    def measure(self, drive: NDArray[Any], passes: Passes) -> Reading:
+        """Play rows and return what came back; see `PhysicalSystem.measure`.
+
+        Raises:
+            DriveError: A drive is not allowed; not a byte was sent.
+            MeasurementError: A line failed, or a capture was not that of this drive. Outputs are safe, as far as the
+                instruments could be reached.
+        """
+        limit = self._spec.max_batch
+        if limit is not None and len(drive) > limit:
+            raise DriveError(f"a batch of {self._spec.name} must have at most {limit} rows, got {len(drive)}.")
+        tensor = torch.from_numpy(np.array(drive))  # a copy: the caller's may be read-only
+        check_drive(self._spec, tensor)
+        fitted_ND = fit_drive(self._spec.drive, tensor).numpy()
+        started = time.time()
+        try:
+            if not self._rack.opened:
+                self._come_back()
+            return self._play(fitted_ND, passes, started)
+        except TransportError as error:
+            raise self._after(error) from error
+        except BaseException:
+            # Ctrl-C in the middle of an exchange, or a capture that was refused: nothing may be left playing.
+            self._quieten()
+            raise
+
+    def __enter__(self) -> Self:
+        self._rack.open()
+        try:
+            self._found.clear()
+            self._found["instruments"] = self._rack.identities
+            self._setup()
+            self._calibrate()
+        except BaseException as error:
+            self._leave(error)
+            if isinstance(error, FaultError):
+                raise InputError(f"{self._spec.name} can't be set up: {error}") from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._leave(error)
+
+    def refuse(self, kind: str, text: str, *, reading: Reading | None = None) -> MeasurementError:
+        """Count a capture that can't be used, and return what to raise.
+
+        Args:
+            kind: What it counts as: `stale`, `miscounted`, `clipped`, ...
+            text: What was wrong.
+            reading: Rows that can be used all the same.
+        """
+        self._own_faults[kind] += 1
+        return MeasurementError(f"{self._spec.name}: {text}", reading=reading)
+
+    def count(self, kind: str, number: int = 1) -> None:
+        """Count faults that cost rows and nothing else."""
+        if number:
+            self._own_faults[kind] += number
+
+    @abstractmethod
+    def _setup(self) -> None:
+        """Set the instruments up, outputs off. Called when the bench is opened, and after every recovery."""
+
+    def _calibrate(self) -> None:  # some benches have nothing to find out
+        """Find out what a measurement needs to know of the bench. Called once, when it is opened."""
+
+    @abstractmethod
+    def _play(self, drive_ND: NDArray[Any], passes: Passes, started: float) -> Reading:
+        """Measure checked rows.
+
+        Raises:
+            TransportError: A line failed.
+            MeasurementError: The capture can't be used.
+        """
+
+    def _after(self, error: TransportError) -> MeasurementError:
+        """Bring the bench back after a fault, and return what to raise."""
+        text = f"{self._spec.name}: {error}"
+        self._rack.opened = False
+        try:
+            self._come_back()
+        except FaultError as worse:
+            return MeasurementError(f"{text} {worse}")
+        return MeasurementError(f"{text} The bench was made safe and set up again.")
+
+    def _come_back(self) -> None:
+        """Recover all lines, safe outputs first, and set the instruments up as they were.
+
+        Raises:
+            MeasurementError: A line stays away, or refuses the setup.
+        """
+        self._rack.recover()
+        try:
+            self._setup()
+        except TransportError as error:
+            self._rack.opened = False
+            raise MeasurementError(f"{self._spec.name} can't be set up again: {error}") from error
+
+    def _quieten(self) -> None:
+        try:
+            self._rack.make_safe()
+        except MeasurementError as unsafe:
+            self._rack.opened = False
+            if (error := sys.exception()) is not None:
+                error.add_note(str(unsafe))
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
+            self._rack.close()
+        except MeasurementError as unsafe:
+            if error is None:
+                raise
+            error.add_note(str(unsafe))
