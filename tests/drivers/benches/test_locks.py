@@ -24,7 +24,7 @@ with BenchLock("theirs", [sys.argv[2]], folder=pathlib.Path(sys.argv[1])):
 def test_a_second_owner_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     with BenchLock("one", [LINE], folder=tmp_path):
         other = BenchLock("two", ["COM3", "tcpip::192.0.2.7::5025::socket"], folder=tmp_path)
-        with pytest.raises(InputError, match="must be free, and another program holds it.*bench one"), other:
+        with pytest.raises(InputError, match=r"must be free, and another program holds it.*bench one"), other:
             pass
         with BenchLock("three", ["COM3"], folder=tmp_path):  # the refused one gave back what it had taken
             pass

@@ -72,7 +72,7 @@ def test_one_that_can_not_be_opened_leaves_none_open() -> None:
 def test_a_simulated_instrument_is_not_taken_for_a_real_one() -> None:
     made, lines, _ = rack()
     lines["a"].simulated = True
-    with pytest.raises(InputError, match="a of bench is a simulated instrument .* Set simulated = true"):
+    with pytest.raises(InputError, match=r"a of bench is a simulated instrument .* Set simulated = true"):
         made.open()
 
 
