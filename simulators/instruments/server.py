@@ -107,6 +107,7 @@ class InstrumentServer:
         self._stopping = threading.Event()
         self._exchange = itertools.count()
         self._refused_until, self._refusals = 0.0, 0
+        self._noticed = threading.Event()  # the port is as `_refused_until` says
         self._previous = b""
         self._acceptor: threading.Thread | None = None
 
@@ -192,7 +193,9 @@ class InstrumentServer:
                 ready = {key.fileobj for key, _ in selector.select(self._until_open())}
             if self._woken in ready:
                 self._woken.recv(64)
-            self._open_or_close()
+            with self._lock:
+                self._open_or_close()
+                self._noticed.set()
             if self._listener in ready:
                 with contextlib.suppress(OSError):
                     self._accept()
@@ -322,8 +325,10 @@ class InstrumentServer:
         with self._lock:
             self._refusals = self.faults.refusals
             self._refused_until = time.monotonic() + self.faults.refuse_for
+            self._noticed.clear()
         assert self._wake is not None
         self._wake.send(b"x")
+        self._noticed.wait(1.0)  # whoever is hung up on must find the port closed
 
 
 def _shut(connection: socket.socket) -> None:
