@@ -95,8 +95,12 @@ class SerialStream:
     def close(self) -> None:
         """See `ByteStream`."""
         self._file = None
+        # pyserial lets go of a `socket://` without closing it when its peer went away first.
+        line = getattr(self._serial, "_socket", None)
         with contextlib.suppress(OSError):
             self._serial.close()
+        if line is not None:
+            line.close()
 
     def _read_file(self, file: int, limit: int, deadline: float) -> bytes:
         """Take what there is in one go: pyserial must be asked for a number of bytes, and waits for all of them."""
