@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from physnet.errors import SpecError
 
@@ -48,6 +50,8 @@ class ToneOptions:
     Raises:
         SpecError: A value is out of its range, or two don't fit.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     sample_rate: float
     tones: tuple[float, ...]

@@ -30,7 +30,10 @@ full_scale = [0.5]
 sample_rate = 64e3
 
 [codec]
+sample_rate = 64e3
 tones = [1000.0]
+amplitude = 0.1
+drives = 1
 
 [limits]
 peak = [0.2, 0.2]
@@ -58,7 +61,7 @@ def test_a_bench_of_tones_is_read() -> None:
     assert isinstance(file, ToneBenchFile)
     assert file.source.ohms == (50.0, math.inf)
     assert file.source.options == {"backend": "@py"}
-    assert file.codec == {"tones": [1000.0]}
+    assert file.codec.tones == (1000.0,)
 
 
 def test_a_bench_of_patterns_is_read() -> None:
@@ -75,10 +78,12 @@ def test_a_bench_of_patterns_is_read() -> None:
         ('[50.0, "high"]', '[-1.0, "high"]', r":8: source.load\[0\] must be > 0 or 'high', got -1.0"),
         ("full_scale = [0.5]", "full_scale = []", r":14: detector.full_scale must be a list of at least 1 entry"),
         ("sample_rate = 64e3", "sample_rate = 0", r":15: detector.sample_rate must be > 0"),
-        ("peak = [0.2, 0.2]", "peek = [0.2]", r":21: limits.peek is not a known key. Did you mean 'peak'\?"),
+        ("peak = [0.2, 0.2]", "peek = [0.2]", r":24: limits.peek is not a known key. Did you mean 'peak'\?"),
         ("peak = [0.2, 0.2]", "peak = [nan]", "is not TOML that a bench can be made of"),
         ('kind = "tones"', 'kind = "tone"', "kind must be 'tones' or 'patterns', got 'tone'"),
         ("[limits]", "[limits", "is not TOML"),
+        ("amplitude = 0.1", "amplitude = 0", r":17: codec: amplitude must be > 0"),
+        ("amplitude = 0.1", "amplitud = 0.1", r":20: codec.amplitud is not a known key. Did you mean 'amplitude'"),
         ('resource = "TCPIP::192.0.2.8::5025::SOCKET"\n', "", "resource must be given, unless type is 'source'"),
     ],
 )
