@@ -35,6 +35,8 @@ class ScpiInstrument:
     SAFE: ClassVar[tuple[str, ...]] = ()
     """Commands that make its outputs safe, in this order; none for an instrument that only listens."""
     ERRORS: ClassVar[str] = "SYST:ERR?"
+    TERMINATOR: ClassVar[bytes] = b"\n"
+    """What ends a line, in both directions."""
 
     def __init__(
         self,
@@ -48,7 +50,14 @@ class ScpiInstrument:
     ) -> None:
         self.session = ScpiSession(
             transport or transport_for(resource, backend=backend),
-            ScpiOptions(timeout=timeout, backoff=backoff, expect=self.EXPECT, safe=self.SAFE, error_query=self.ERRORS),
+            ScpiOptions(
+                timeout=timeout,
+                terminator=self.TERMINATOR,
+                backoff=backoff,
+                expect=self.EXPECT,
+                safe=self.SAFE,
+                error_query=self.ERRORS,
+            ),
             check=check,
         )
 
