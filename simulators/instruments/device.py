@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from .codes import Refusal, status_bit
@@ -20,6 +20,9 @@ class ScpiDevice:
     A kind of instrument declares its `COMMANDS` and overrides what it needs of `on_reset`, `on_trigger` and `busy`.
     Every message is executed under `lock`; whoever changes it from another thread holds the lock too, and calls
     `changed` when something that `busy` tells is over.
+
+    Args:
+        suffixes: Largest numbers of this unit's mnemonics, where they differ from its kind's.
     """
 
     IDENTITY: ClassVar[str]
@@ -32,14 +35,20 @@ class ScpiDevice:
     """Entries of its error queue."""
     NO_ERROR: ClassVar[str] = '+0,"No error"'
     NUMBER_FORMAT: ClassVar[str] = "+.14E"
-    _table: ClassVar[CommandTable]
+    BLOCK_DIGITS: ClassVar[int] = 0
+    """Digits that a block's length is written with; 0 for as many as it needs."""
+    _TABLE: ClassVar[CommandTable]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._table = CommandTable((*COMMON, *cls.COMMANDS), cls.SUFFIXES)
+        cls._TABLE = CommandTable((*COMMON, *cls.COMMANDS), cls.SUFFIXES)
 
-    def __init__(self) -> None:
+    def __init__(self, *, suffixes: Mapping[str, int] | None = None) -> None:
+        commands = (*COMMON, *self.COMMANDS)
+        self._table = self._TABLE if suffixes is None else CommandTable(commands, suffixes)
         self.lock = threading.Condition(threading.RLock())
+        self.mistakes: list[Exception] = []
+        """What went wrong in the instrument itself; never what it was told."""
         self._values: dict[tuple[Any, ...], Any] = {}
         self._errors: deque[Refusal] = deque()
         self._events = _POWER_ON
@@ -71,6 +80,11 @@ class ScpiDevice:
                 self._errors.append(refusal)
             else:
                 self._errors[-1] = Refusal(-350)
+
+    def blame(self, error: Exception) -> None:
+        """Note a mistake of the instrument itself, which also queues an error."""
+        self.mistakes.append(error)
+        self.report(Refusal(-310, type(error).__name__))
 
     def value(self, name: str, *numbers: int) -> Any:
         """Return a setting."""

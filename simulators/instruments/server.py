@@ -96,7 +96,7 @@ class InstrumentServer:
         if not 0 <= port <= 65535:
             raise InputError(f"port must be 0 to 65535, got {port}.")
         self.device, self.faults, self.options = device, faults or FaultPlan(), options or ServerOptions()
-        self.failures: list[Exception] = []
+        self.failures = device.mistakes
         """Mistakes in the instrument itself. They are queued as -310, and raised when the server stops."""
         self._port = port
         self._listener: socket.socket | None = None
@@ -278,6 +278,7 @@ class InstrumentServer:
             answers,
             previous=previous,
             terminator=self.options.terminator,
+            digits=self.device.BLOCK_DIGITS,
             plan=self.faults,
             exchange=exchange,
         )
@@ -289,8 +290,7 @@ class InstrumentServer:
         try:
             return self.device.execute(message)
         except Exception as error:  # a mistake in the instrument must not end its port
-            self.failures.append(error)
-            self.device.report(Refusal(-310, type(error).__name__))
+            self.device.blame(error)
             return []
 
     def _overloaded(self, answers: list[Answer]) -> list[Answer] | None:

@@ -46,9 +46,9 @@ def possible(answers: Sequence[Answer], previous: bytes, overloaded: Sequence[An
     return kinds
 
 
-def encode(answers: Iterable[Answer], terminator: bytes) -> bytes:
+def encode(answers: Iterable[Answer], terminator: bytes, digits: int = 0) -> bytes:
     """Return the bytes of answers: blocks with their header, semicolons between, a terminator behind."""
-    parts = [_block(answer) if isinstance(answer, bytes) else answer.encode("ascii") for answer in answers]
+    parts = [_block(answer, digits) if isinstance(answer, bytes) else answer.encode("ascii") for answer in answers]
     return b";".join(parts) + terminator if parts else b""
 
 
@@ -58,11 +58,12 @@ def spoil(
     *,
     previous: bytes,
     terminator: bytes,
+    digits: int,
     plan: FaultPlan,
     exchange: int,
 ) -> Reply:
     """Return what is sent when a fault acts on the answers; None: nothing goes wrong."""
-    sound = encode(answers, terminator)
+    sound = encode(answers, terminator, digits)
     match kind:
         case FaultKind.DELAY:
             return Reply(sound, delay=plan.delay)
@@ -79,27 +80,29 @@ def spoil(
         case FaultKind.STALE:
             return Reply(previous)
         case FaultKind.TRUNCATED:
-            return Reply(_change_block(answers, lambda data: _header(len(data)) + data[: len(data) // 2]))
+            return Reply(
+                _change_block(answers, digits, lambda data: _header(len(data), digits) + data[: len(data) // 2])
+            )
         case FaultKind.WRONG_LENGTH:
-            wrong = _change_block(answers, lambda data: _header(max(0, len(data) - 1)) + data)
+            wrong = _change_block(answers, digits, lambda data: _header(max(0, len(data) - 1), digits) + data)
             return Reply(wrong + terminator)
         case _:
             return Reply(sound)
 
 
-def _header(length: int) -> bytes:
-    digits = str(length).encode()
-    return b"#%d%b" % (len(digits), digits)
+def _header(length: int, digits: int) -> bytes:
+    text = str(length).zfill(digits).encode()
+    return b"#%d%b" % (len(text), text)
 
 
-def _block(data: bytes) -> bytes:
-    return _header(len(data)) + data
+def _block(data: bytes, digits: int) -> bytes:
+    return _header(len(data), digits) + data
 
 
-def _change_block(answers: Sequence[Answer], change: Callable[[bytes], bytes]) -> bytes:
+def _change_block(answers: Sequence[Answer], digits: int, change: Callable[[bytes], bytes]) -> bytes:
     """Encode the answers up to the first block, and the block otherwise; nothing follows it."""
     index = next(index for index, answer in enumerate(answers) if isinstance(answer, bytes))
-    start = encode(answers[:index], b";")
+    start = encode(answers[:index], b";", digits)
     block = answers[index]
     assert isinstance(block, bytes)
     return start + change(block)
