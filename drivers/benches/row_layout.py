@@ -2,15 +2,13 @@
 
 ::
 
-    lead-in | pilot, read at its end | fall, guard | drive: slots, listened to at its end | fall, guard, last sample 0
+    lead-in | pilot: rise, settle, read | fall, guard | drive: slots, listened to at its end | fall, guard, a last 0
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from physnet.errors import SpecError
 
@@ -99,9 +97,9 @@ def lay_out(options: ToneOptions, *, channels: int, step: int, guard: float) -> 
     drive = pilot
     pilot_window = None
     if options.identity == "pilot":
-        length = _up(options.pilot_slot * rate)
-        pilot_window = _pilot_window(options, pilot, length)
-        drive = pilot + length + _up(options.ramp * rate) + _up(guard * rate)
+        settle = guard / 2 if options.pilot_settle is None else options.pilot_settle
+        pilot_window = _pilot_window(options, pilot, pilot + _up((options.ramp + settle) * rate))
+        drive = pilot_window.first + pilot_window.samples + _up(options.ramp * rate) + _up(guard * rate)
     drive_samples = round(((slots - 1) * options.spacing + options.slot + options.tail) * rate)
     window = _window(options, drive, drive_samples)
     # One sample more than the fall and the guard: the row must end at 0 even without either.
@@ -189,28 +187,12 @@ def _window(options: ToneOptions, drive: int, drive_samples: int) -> Window:
     return Window(first=first, samples=samples, origin=drive, tones=options.tones, sample_rate=rate)
 
 
-def _pilot_window(options: ToneOptions, pilot: int, length: int) -> Window:
-    """Return what is read of the pilot: the end of its slot, after the rise."""
+def _pilot_window(options: ToneOptions, pilot: int, first: int) -> Window:
     rate = options.sample_rate
-    longest = length - _up(options.ramp * rate)
-    if longest < 2:
-        raise SpecError(f"pilot_slot must be longer than its ramp of {options.ramp:g} s, got {options.pilot_slot:g} s.")
-    samples = longest
-    if options.pilot_window is not None:
-        samples = whole_samples("pilot_window", options.pilot_window, rate)
-        if samples > longest:
-            raise SpecError(
-                f"pilot_window must be at most what its slot has after the rise, {longest / rate:.6g} s, got "
-                f"{options.pilot_window:g} s. Make pilot_slot longer."
-            )
-    elif options.pilot_tones:
-        counts = np.arange(longest, longest // 2, -1)
-        periods = counts[:, None] * (np.asarray(options.pilot_tones) / rate)
-        good = counts[(np.abs(periods - np.rint(periods)) <= _SLACK).all(1)]
-        samples = int(good[0]) if len(good) else longest
+    samples = whole_samples("pilot_slot", options.pilot_slot, rate)
     tones = options.pilot_tones or _default_tones(options.tones, samples, rate)
     check_whole_periods("pilot_tones", tones, samples / rate)
-    return Window(first=pilot + length - samples, samples=samples, origin=pilot, tones=tones, sample_rate=rate)
+    return Window(first=first, samples=samples, origin=pilot, tones=tones, sample_rate=rate)
 
 
 def _default_tones(tones: tuple[float, ...], samples: int, rate: float) -> tuple[float, ...]:

@@ -42,9 +42,9 @@ class ToneOptions:
         identity: `pilot`: every row carries a nonce in tones of a slot before the drive; `none`: a stale row can't be
             told from a new one by what was recorded.
         pilot_tones: Frequencies of the bits of the nonce in Hz, 8 to 24; empty for twelve from the lowest tone up.
-        pilot_slot: Duration of the pilot in s; it falls after it.
-        pilot_window: Time at the end of the pilot slot that is read, in s; None for the longest one after the rise that
-            holds whole periods.
+        pilot_slot: Time that the pilot is read in s: whole periods of its tones.
+        pilot_settle: Time that the pilot plays after its rise before it is read, in s: until it has settled, a tone
+            leaks into others. None for half the guard, in which it settles to the root of `guard_level`.
         pilot_amplitude: V of one pilot tone; None for that of a drive's.
 
     Raises:
@@ -73,7 +73,7 @@ class ToneOptions:
     identity: Literal["pilot", "none"] = "pilot"
     pilot_tones: tuple[float, ...] = ()
     pilot_slot: float = 5e-3
-    pilot_window: float | None = None
+    pilot_settle: float | None = None
     pilot_amplitude: float | None = None
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class ToneOptions:
     def _check_numbers(self) -> None:
         given: dict[str, float | None] = {
             "sample_rate": self.sample_rate, "amplitude": self.amplitude, "slot": self.slot, "spacing": self.spacing,
-            "pilot_slot": self.pilot_slot, "window": self.window, "pilot_window": self.pilot_window,
+            "pilot_slot": self.pilot_slot, "window": self.window,
             "pilot_amplitude": self.pilot_amplitude, "drives": self.drives, "slots": self.slots, "slices": self.slices,
         }  # fmt: skip
         for name, value in given.items():
@@ -112,6 +112,8 @@ class ToneOptions:
         silences = {"ramp": self.ramp, "tail": self.tail, "lead_in": self.lead_in}
         if self.guard != "measured":
             silences["guard"] = self.guard
+        if self.pilot_settle is not None:
+            silences["pilot_settle"] = self.pilot_settle
         for name, value in silences.items():
             if not 0 <= value < math.inf:
                 raise SpecError(f"{name} must be >= 0 s and finite, got {value}.")

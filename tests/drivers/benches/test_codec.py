@@ -161,10 +161,12 @@ def test_windows_lie_where_the_row_is_settled() -> None:
         codec.span(1.0)
 
 
-def test_given_pilot_tones_get_the_longest_window_that_fits() -> None:
-    tones = tuple(500.0 * k for k in range(2, 12))
-    codec = ToneCodec(replace(OPTIONS, pilot_tones=tones, pilot_slot=5.5e-3))
-    assert codec.layout.pilot_window is not None and codec.layout.pilot_window.samples == 4e-3 * RATE
+@pytest.mark.parametrize("settle, waits", [(None, 2e-3), (0.0, 0.0), (3.1e-3, 3.1e-3)])
+def test_a_pilot_settles_before_it_is_read(settle: float | None, waits: float) -> None:
+    codec = ToneCodec(replace(OPTIONS, pilot_settle=settle))
+    window = codec.layout.pilot_window
+    assert window is not None and window.samples == 5e-3 * RATE
+    assert window.first - codec.layout.pilot == math.ceil((1e-3 + waits) * RATE - 1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -187,10 +189,10 @@ def test_low_crest_phases_keep_the_peak_below_that_of_chance(seed: int) -> None:
         ({"window": 5.003e-3}, "nearest good one is 0.005 s"),
         ({"window": 1.0}, "at most the drive"),
         ({"pilot_tones": (1000.0, 1100.0)}, "8 to 24"),
-        ({"pilot_tones": tuple(1000.0 + 200 * k for k in range(8))}, "nearest good one is 1250 Hz"),
-        ({"pilot_slot": 0.5e-3}, "longer than its ramp"),
-        ({"pilot_slot": 1.2e-3}, "must be longer for 12"),
-        ({"pilot_window": 4.5e-3}, "Make pilot_slot longer"),
+        ({"pilot_tones": tuple(1000.0 + 250 * k for k in range(8))}, "nearest good one is 1200 Hz"),
+        ({"pilot_slot": 5.003e-3}, "nearest good one is 0.005 s"),
+        ({"pilot_slot": 0.25e-3}, "must be longer for 12"),
+        ({"pilot_settle": math.nan}, "pilot_settle must be >= 0"),
         ({"slots": 3}, "slots must be >= 7"),
         ({"phases": (1.0,)}, "one per channel and tone"),
         ({"phases": (1.0, math.inf, 2.0)}, "finite"),

@@ -37,7 +37,7 @@ def test_a_row_beyond_a_limit_is_named_with_value_limit_and_way_out(name: str, v
         WaveformLimits(**{name: (None, limit)}).check(waveform, RATE)
     text = str(caught.value)
     assert f"{name} of row 1, channel 1" in text and f"{limit:g} {unit}" in text and f"{value:.6g} {unit}" in text
-    assert ("not sent" in text and "guard" in text) or "amplitude" in text
+    assert "not sent" in text and ("guard" in text or "amplitude" in text)
     WaveformLimits(**{name: (limit, None)}).check(waveform, RATE)
     # Rounding of a mean of 100 squares: 100 * 1.1e-16.
     WaveformLimits(**{name: (limit, value * (1 + 1e-13))}).check(waveform, RATE)
