@@ -25,6 +25,7 @@ from .acoustic_grid import Grid, Side
 from .acoustic_media import Scheme, stable_time_step
 from .acoustic_numba import is_available
 from .acoustic_routes import FieldRoute, TransferRoute
+from .acoustic_waveforms import Waveforms
 
 
 class AcousticCavity(PhysicalSystem, Stateful):
@@ -231,6 +232,9 @@ class AcousticCavity(PhysicalSystem, Stateful):
         self._device = torch.device(device)
         self._field = FieldRoute(**parts, strength=strength, memory=memory, numba=numba, device=self._device)
         self._transfer = TransferRoute(**parts, strength=strength)
+        self._waveforms = Waveforms(
+            scheme=self._scheme, room=room, stepped=self._by_field, numba=numba, device=self._device
+        )
 
         low = -1.0 if signed or drive == "audio" else 0.0
         nonlinearity: set[Literal["medium", "detector", "digital"]] = set()
@@ -321,6 +325,23 @@ class AcousticCavity(PhysicalSystem, Stateful):
         """
         with torch.no_grad():
             return self._field.signals(drive.detach().to(torch.float32).cpu())
+
+    def propagate(self, source_NST: NDArray[Any]) -> NDArray[Any]:
+        """Play any waveforms from silence, by the cavity's own route: for instruments in front of it.
+
+        Memory is neither used nor changed, and what a waveform may be is not checked.
+
+        Args:
+            source_NST: Strength of each source at each time step (`scheme.time_step`), in Pa, of any length.
+
+        Returns:
+            Pressure at the microphones after each step in Pa, shape `(n, microphones, steps)`.
+
+        Raises:
+            MeasurementError: The field ran away.
+            SpecError: A linear cavity rings too long for its impulse responses.
+        """
+        return self._waveforms.propagate(source_NST)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the field that the next row begins in."""
