@@ -74,7 +74,8 @@ class Waveforms:
         )
         if self._solver is None or self._solver.limit < needed:
             # Compiled tables hold the limit: leave room, so that the next waveform seldom needs new ones.
-            places = {"sources": self._room.sources, "microphones": self._room.microphones, "limit": 16 * needed}
+            places: dict[str, Any] = {"sources": self._room.sources, "microphones": self._room.microphones}
+            places["limit"] = 16 * needed
             if self._numba:
                 self._solver = NumbaSolver(self._scheme, **places)
             else:
@@ -84,8 +85,8 @@ class Waveforms:
     def _impulses(self) -> tuple[Floats, Floats]:
         """Return the impulse responses less what stays, and what stays: a closed cavity keeps the air blown into it."""
         if self._impulse is None:
-            places = {"sources": self._room.sources, "microphones": self._room.microphones}
-            solver = TorchSolver(self._scheme, dtype=np.float64, **places)
+            room = self._room
+            solver = TorchSolver(self._scheme, dtype=np.float64, sources=room.sources, microphones=room.microphones)
             count = len(self._room.sources)
             source_NST = np.zeros((count, count, _PART))
             source_NST[range(count), range(count), 0] = 1

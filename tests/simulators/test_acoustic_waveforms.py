@@ -33,9 +33,10 @@ def test_both_routes_give_the_same_trace_however_long_it_is() -> None:
     source_NST[:, :, :6000] = rng.standard_normal((1, 2, 6000))
     stepped = AcousticCavity(**SMALL, route="field").propagate(source_NST)
     convolved = AcousticCavity(**SMALL, route="transfer").propagate(source_NST)
-    # Single against double precision: each of the some 500 steps that a wave survives (0.01 s of 4e-5 s, to 1/e after
-    # a seventh of it) rounds by 2^-24 of the field, whose size is that of the trace; a random walk adds up to 25 of
-    # them, 1.5e-6. Rounded coefficients (2^-24 of 1, per step and coherent over a ringing time of 36 steps) add 2e-6.
+    # Single against double precision. A wave survives some 36 steps to 1/e (60 dB in 250 steps), each of which rounds
+    # by 2^-24 of the field: a random walk of 3.6e-7, of which the largest of 36 000 values is four deviations, 1.4e-6.
+    # Coefficients are off by up to 2^-24, which adds up along a wave's way: 36 * 6e-8 = 2.1e-6. Together 3.5e-6 of a
+    # field that may exceed what the microphones show.
     assert np.abs(stepped - convolved).max() < 1e-5 * np.abs(convolved).max()
 
 
