@@ -5,6 +5,7 @@ Axis letters: N sweeps; E elements; F points.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -167,15 +168,17 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         """
         power, bandwidth = self.value("power"), self.value("bandwidth")
         if self.value("type") == "SEGM":
-            if not self.segments:
-                raise Refusal(-221, "there are no segments")
-            return SweepPoints.of(self.segments)
+            return self._segmented()
         if self.value("type") == "CW":
             start = stop = self.value("cw")
         else:
             start, stop = self.frequency("start"), self.frequency("stop")
         points = int(self.value("points"))
         return SweepPoints.of([Segment(start=start, stop=stop, points=points, power=power, bandwidth=bandwidth)])
+
+    def segments_time(self) -> float:
+        """Return how long a sweep over the segments takes, in s."""
+        return self._segmented().duration if self.segments else 0.0
 
     def frequency(self, name: str) -> float:
         """Return `start` or `stop` of a linear sweep in Hz; as far as it goes until they are set."""
@@ -242,6 +245,12 @@ class SimulatedNetworkAnalyser(ScpiDevice):
             self._taken += 1
             value_NF = self._measured(self.points(), self._latched()[None], numbers)
         return np.asarray(value_NF[0])
+
+    def _segmented(self) -> SweepPoints:
+        if not self.segments:
+            raise Refusal(-221, "there are no segments")
+        common = {name: self.value(name) for name in ("power", "bandwidth") if not self.value(f"own {name}")}
+        return SweepPoints.of([dataclasses.replace(segment, **common) for segment in self.segments])
 
     def _measured(self, points: SweepPoints, pattern_NE: Pattern, numbers: NDArray[np.int64]) -> NDArray[np.complex128]:
         count = len(points.frequency_F)

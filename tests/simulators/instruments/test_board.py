@@ -31,6 +31,7 @@ from physnet.simulators.instruments.board_messages import Abilities
 from physnet.simulators.instruments.faults import FaultKind, FaultPlan
 from physnet.simulators.instruments.frame_faults import BOARD_FAULTS
 from physnet.simulators.instruments.serial_line import open_line
+from physnet.simulators.instruments.shared_system import SharedSystem
 from physnet.testing import check_system
 
 DRIVES, RESPONSES, ELEMENTS = 6, 4, 21
@@ -75,7 +76,7 @@ def voltage_board(
 ) -> SimulatedHardware:
     has = Abilities(dac_channels=DRIVES, adc_channels=RESPONSES, **abilities)
     return SimulatedHardware(
-        has, voltages=BoardMedium(system, drives=DRIVES, responses=RESPONSES, gain=gain), noise=noise
+        has, voltages=BoardMedium(SharedSystem(system), drives=DRIVES, responses=RESPONSES, gain=gain), noise=noise
     )
 
 
@@ -160,7 +161,7 @@ def element_board(**options: Any) -> SimulatedHardware:
         dtype="uint8",
         response_dtype="complex128",
     )
-    medium = BoardMedium(system, drives=ELEMENTS, responses=RESPONSES)
+    medium = BoardMedium(SharedSystem(system), drives=ELEMENTS, responses=RESPONSES)
     return SimulatedHardware(Abilities(elements=ELEMENTS, adc_channels=RESPONSES), elements=medium, **options)
 
 
@@ -314,9 +315,9 @@ def test_each_fault_is_overcome(serve: Serve, resource: str, kind: FaultKind) ->
 
 def test_a_board_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(SpecError, match="as many drives as its board has outputs, 5, got 6"):
-        BoardMedium(plain(), drives=5, responses=4)
+        BoardMedium(SharedSystem(plain()), drives=5, responses=4)
     with pytest.raises(SpecError, match="a response for each of the 5 inputs"):
-        BoardMedium(plain(), drives=6, responses=5)
+        BoardMedium(SharedSystem(plain()), drives=6, responses=5)
     for wrong in ({"dac_bits": 17}, {"adc_range": (1.0, 1.0)}, {"unique_id": b"1"}, {"adc_channels": 241}):
         with pytest.raises(SpecError):
             SimulatedHardware(Abilities(**wrong))

@@ -305,13 +305,25 @@ def test_segments_are_a_table_in_rising_order() -> None:
         assert it.errors() == [-221]
 
 
+def test_segments_have_the_channels_power_until_they_are_given_their_own() -> None:
+    with bench() as it:
+        it.line.send("SEGM1:ADD", "SEGM1:SWE:POIN 2", "SWE:TYPE SEGM", "BAND 1e3")
+        assert it.line.ask("SEGM:POW:CONT?;:SENS:SEGM:BWID:CONT?;:SENS:SEGM:SWE:TIME:CONT?") == "0;0;0"
+        assert float(it.line.ask("SEGM:SWE:TIME:SUM?")) == pytest.approx(2 * (1e-3 + SWITCHING), rel=1e-9)
+        it.line.send("SEGM1:BWID 100")
+        assert it.line.ask("SEGM:POW:CONT?;:SENS:SEGM:BWID:CONT?") == "0;1"
+        assert float(it.line.ask("SWE:TIME?")) == pytest.approx(2 * (1e-2 + SWITCHING), rel=1e-9)
+        it.line.send("SEGM:BWID:CONT OFF")
+        assert float(it.line.ask("SWE:TIME?")) == pytest.approx(2 * (1e-3 + SWITCHING), rel=1e-9)
+
+
 def test_traces_are_named_and_selected() -> None:
     with bench() as it:
         assert it.line.ask("CALC:PAR:CAT?") == "'Trc1,S21'"
         it.line.send("CALC:PAR:DEL:ALL", "CALC:DATA? SDAT", "CALC:PAR:SDEF 'a','S21'", "CALC:PAR:SEL 'b'")
         it.line.send("CALC:PAR:SDEF 'c','S11'", "CALC2:PAR:SDEF 'd','S21'")
         assert it.errors() == [-200, -200, -224, -114]
-        assert it.line.ask("CALC:PAR:CAT?;SEL?") == "'a,S21';'a'"
+        assert it.line.ask("CALC:PAR:CAT?;SEL?;MEAS? 'a'") == "'a,S21';'a';'S21'"
 
 
 def test_what_it_can_not_do_ends_in_the_error_queue() -> None:
