@@ -123,8 +123,10 @@ class Number:
         Raises:
             TransportError: It is not (`rejected`), or there is no sound answer.
         """
-        found = self.read(session, **where)
-        same = found == value or abs(found - value) <= self.tolerance * max(abs(value), abs(found))
+        found = self.read(session, before=(), **where)
+        # An infinite difference is within any fraction of infinity.
+        finite = math.isfinite(found) and math.isfinite(value)
+        same = found == value or (finite and abs(found - value) <= self.tolerance * max(abs(value), abs(found)))
         if not same:
             raise TransportError(
                 f"{self.header.format(**where)} must be {value:g} {self.unit} as it was set, got {found:g}",
@@ -198,7 +200,7 @@ class Choice(Generic[T]):
         Raises:
             TransportError: It is not (`rejected`), or there is no sound answer.
         """
-        found = self.read(session, **where)
+        found = self.read(session, before=(), **where)
         if found != value:
             raise TransportError(
                 f"{self.header.format(**where)} must be {value!r} as it was set, got {found!r}",
