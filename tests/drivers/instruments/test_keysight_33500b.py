@@ -2,148 +2,38 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from physnet.drivers.buffered import BufferedTransport
 from physnet.drivers.instruments.keysight_33500b import Keysight33500B
-from physnet.drivers.roles import Source, SourceSetup
+from physnet.drivers.roles import Source
 from physnet.drivers.scripted import ScriptedTransport, Step
 from physnet.drivers.transport import Deadline
-from physnet.errors import DriveError, InputError, TransportError
-from tests.drivers.instruments.examples import lines, opening, scripted
-
-TWO = "Keysight Technologies,33522B,MY50000001,4.00-1.19-2.00-58-00"
-ONE = "Agilent Technologies,33511B,MY50000003,2.05-1.19-2.00-52-00"
-NONE = '+0,"No error"'
-SETUP = SourceSetup(channels=(1,), sample_rate=64e3, peak=(0.2,), load=(50.0,))
-BOTH = SourceSetup(channels=(1, 2), sample_rate=1e6, peak=(0.2, 4.0), load=(50.0, math.inf))
-# Codes of 0, 0.1, -0.2, 0.05 V at 0.2 V for 32767: 16383.5 goes to the even neighbour.
-BURST = np.array([[[0.0, 0.1, -0.2, 0.0]], [[0.05, 0.2, 0.1, 0.0]]])
-CODES = [0, 16384, -32767, 0, 8192, 32767, 16384, 0]
-
-
-def asked(text: str, answer: str) -> Step:
-    return lines(text, answer=answer)
-
-
-def made_safe() -> Step:
-    return lines("OUTP1 OFF", "OUTP2 OFF", "ABOR", "*OPC?", answer="1")
-
-
-def channel_settings(channel: int, load: str, rate: str, amplitude: str) -> Step:
-    source = f"SOUR{channel}:"
-    return lines(
-        f"OUTP{channel}:LOAD {load}",
-        source + "FUNC ARB",
-        source + "FUNC:ARB:FILT OFF",
-        source + f"FUNC:ARB:SRAT {rate}",
-        source + "VOLT:RANG:AUTO ON",
-        source + f"VOLT {amplitude}",
-        source + "VOLT:OFFS 0.0",
-        source + "VOLT:RANG:AUTO OFF",
-        f"TRIG{channel}:SOUR BUS",
-        source + "BURS:MODE TRIG",
-        source + "BURS:NCYC 1",
-        source + "BURS:STAT ON",
-    )
-
-
-def read_back(channel: int, load: str, rate: str, amplitude: str) -> list[Step]:
-    source = f"SOUR{channel}:"
-    return [
-        asked(f"OUTP{channel}:LOAD?", load),
-        asked(source + "FUNC?", "ARB"),
-        asked(source + "FUNC:ARB:FILT?", "OFF"),
-        asked(source + "FUNC:ARB:SRAT?", rate),
-        asked(source + "VOLT:RANG:AUTO?", "0"),
-        asked(source + "VOLT:OFFS?", "+0.000000000000000E+00"),
-        asked(f"TRIG{channel}:SOUR?", "BUS"),
-        asked(source + "BURS:MODE?", "TRIG"),
-        asked(source + "BURS:NCYC?", "+1.000000000000000E+00"),
-        asked(source + "BURS:STAT?", "1"),
-        asked(source + "VOLT?", amplitude),
-    ]
-
-
-def set_up() -> list[Step]:
-    return [
-        made_safe(),
-        asked("*RST\n*OPC?", "1"),
-        channel_settings(1, "50.0", "64000.0", "0.4"),
-        lines("FORM:BORD SWAP", "OUTP:SYNC:MODE NORM", "OUTP:SYNC:POL NORM", "OUTP:SYNC:SOUR CH1", "OUTP:SYNC ON"),
-        lines("OUTP1 OFF", "SOUR1:DATA:VOL:CLE", "*OPC?", answer="1"),
-        asked("SYST:ERR?", NONE),
-        *read_back(1, "+5.000000000000000E+01", "+6.400000000000000E+04", "+4.000000000000000E-01"),
-    ]
-
-
-def uploaded(channel: int, name: str, codes: list[int]) -> Step:
-    data = b"".join(code.to_bytes(2, "little", signed=True) for code in codes)
-    size = str(len(data)).encode()
-    head = f"SOUR{channel}:DATA:ARB:DAC {name},#{len(size)}".encode()
-    return Step(head + size + data + b"\n*OPC?\n", b"1\n")
-
-
-def selected(channel: int, name: str, rate: str, amplitude: str) -> Step:
-    source = f"SOUR{channel}:"
-    return lines(
-        source + f"FUNC:ARB {name}",
-        source + "FUNC ARB",
-        source + f"FUNC:ARB:SRAT {rate}",
-        source + f"VOLT {amplitude}",
-        source + "VOLT:OFFS 0.0",
-    )
-
-
-def compared(channel: int, rate: str, amplitude: str) -> list[Step]:
-    source = f"SOUR{channel}:"
-    return [
-        asked(source + "FUNC:ARB:SRAT?", rate),
-        asked(source + "VOLT?", amplitude),
-        asked(source + "VOLT:OFFS?", "0"),
-    ]
-
-
-def loaded(name: str = "B0") -> list[Step]:
-    return [
-        uploaded(1, name, CODES),
-        selected(1, name, "64000.0", "0.4"),
-        asked("SYST:ERR?", NONE),
-        *compared(1, "64000", "0.4"),
-    ]
-
-
-def armed() -> list[Step]:
-    return [
-        asked("*ESR?", "1"),
-        asked("OUTP1 ON\n*OPC?", "1"),
-        asked("OUTP1?", "1"),
-        asked("SOUR1:BURS:STAT?", "1"),
-        asked("TRIG1:SOUR?", "BUS"),
-        asked("SYST:ERR?", NONE),
-    ]
-
-
-def finished() -> list[Step]:
-    return [lines("*TRG", "*OPC"), asked("*ESR?", "+0"), asked("*ESR?", "+1"), asked("SYST:ERR?", NONE)]
-
-
-@contextmanager
-def source(*steps: Step, identity: str = TWO, **options: Any) -> Iterator[Keysight33500B]:
-    line = scripted(identity, *steps)
-    with Keysight33500B(resource="", transport=line, **options) as found:
-        yield found
-    line.assert_used_up()
+from physnet.errors import InputError, TransportError
+from tests.drivers.instruments.examples import lines, opening
+from tests.drivers.instruments.script_33500b import (
+    BOTH,
+    BURST,
+    NONE,
+    ONE,
+    SETUP,
+    TWO,
+    armed,
+    asked,
+    channel_settings,
+    compared,
+    finished,
+    loaded,
+    made_safe,
+    read_back,
+    selected,
+    set_up,
+    source,
+    uploaded,
+)
 
 
 def test_it_is_a_source_whose_model_says_what_it_has() -> None:
@@ -246,65 +136,6 @@ def test_a_range_of_four_digits_scales_the_codes_to_what_was_read_back() -> None
         made = generator.setup(asked_for)
         assert made.peak == (0.1235,)
         generator.load(wave)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"channels": (3,)},
-        {"channels": (2, 2), "peak": (0.2, 0.2), "load": (50.0, 50.0)},
-        {"sample_rate": 62.6e6},
-        {"sample_rate": 1e-7},
-        {"sample_rate": math.inf},
-        {"peak": (5.01,)},
-        {"peak": (4e-4,)},
-        {"peak": (math.inf,)},
-        {"peak": (1e308,)},
-        {"peak": (5.0,), "load": (10.0,)},
-        {"load": (0.5,)},
-        {"load": (1.1e4,)},
-    ],
-)
-def test_a_setup_out_of_range_is_refused_before_a_byte_is_sent(changed: dict[str, Any]) -> None:
-    with source() as generator, pytest.raises(InputError, match="must be"):
-        generator.setup(dataclasses.replace(SETUP, **changed))
-
-
-def test_a_second_channel_is_refused_by_a_model_that_has_one() -> None:
-    with source(identity=ONE) as generator, pytest.raises(InputError, match="channels"):
-        generator.setup(dataclasses.replace(SETUP, channels=(2,)))
-
-
-@pytest.mark.parametrize("place", [(0, 0, 1), (1, 0, 2)], ids=["first row", "second row"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.2 + 1e-12, -0.21])
-def test_a_sample_beyond_the_peak_or_not_finite_is_never_sent(place: tuple[int, ...], value: float) -> None:
-    wave = BURST.copy()
-    wave[place] = value
-    with source(*set_up()) as generator:
-        generator.setup(SETUP)
-        with pytest.raises(DriveError, match="within"):
-            generator.load(wave)
-
-
-@pytest.mark.parametrize("place", [(0, 0, 0), (0, 0, -1), (1, 0, -1)])
-def test_a_burst_that_does_not_rest_at_zero_is_never_sent(place: tuple[int, ...]) -> None:
-    wave = BURST.copy()
-    wave[place] = 0.01
-    with source(*set_up()) as generator:
-        generator.setup(SETUP)
-        with pytest.raises(DriveError, match="0 V"):
-            generator.load(wave)
-
-
-@pytest.mark.parametrize(
-    "wave",
-    [np.zeros((1, 2, 8)), np.zeros((1, 8)), np.zeros((1, 1, 7)), np.zeros((1, 1, 33)), np.zeros((1, 1, 8), "c16")],
-)
-def test_a_waveform_of_a_wrong_shape_length_or_type_is_never_sent(wave: NDArray[Any]) -> None:
-    with source(*set_up(), points=32) as generator:
-        generator.setup(SETUP)
-        with pytest.raises(DriveError, match="must"):
-            generator.load(wave)
 
 
 def test_calls_out_of_order_are_refused_before_a_byte_is_sent() -> None:
@@ -430,114 +261,3 @@ def test_after_it_was_recovered_it_must_be_set_up_again() -> None:
         generator.make_safe()
         with pytest.raises(InputError, match="set up"):
             generator.load(BURST)
-
-
-class Guard(BufferedTransport):
-    """Answers as a 33522B whose settings are what was sent, and raises at the first voltage beyond a limit."""
-
-    def __init__(self, limit: dict[int, float]) -> None:
-        super().__init__("GUARD::INSTR", stream=True)
-        self.limit, self.amplitude, self.values = limit, {1: 0.0, 2: 0.0}, dict[bytes, bytes]()
-        self.blocks = 0
-        self._coming = bytearray()
-
-    def _connect(self, deadline: Deadline) -> None:
-        self._coming.clear()
-
-    def _disconnect(self) -> None:
-        self._coming.clear()
-
-    def _send(self, data: bytes, deadline: Deadline) -> None:
-        while data:
-            upload = re.match(rb"SOUR(\d):DATA:ARB:DAC B\d+,#(\d)", data)
-            if upload:
-                digits = int(upload[2])
-                start = upload.end() + digits
-                stop = start + int(data[upload.end() : start])
-                self._check(int(upload[1]), data[start:stop])
-                assert data[stop : stop + 1] == b"\n"
-                data = data[stop + 1 :]
-                continue
-            line, _, data = data.partition(b"\n")
-            self._line(line)
-
-    def _check(self, channel: int, block: bytes) -> None:
-        self.blocks += 1
-        codes = [int.from_bytes(block[i : i + 2], "little", signed=True) for i in range(0, len(block), 2)]
-        full = self.amplitude[channel] / 2
-        # Half a code of rounding.
-        assert all(abs(code) / 32767 * full <= self.limit[channel] + full / 65534 for code in codes)
-        assert codes[0] == codes[-1] == 0 and min(codes) >= -32767
-
-    def _line(self, line: bytes) -> None:
-        answers = {b"*IDN?": TWO.encode(), b"*OPC?": b"1", b"*ESR?": b"1", b"SYST:ERR?": b'0,"No error"'}
-        header, _, value = line.partition(b" ")
-        if amplitude := re.fullmatch(rb"SOUR(\d):VOLT", header):
-            number = float(value)
-            assert math.isfinite(number) and 0 < number <= 20
-            self.amplitude[int(amplitude[1])] = number
-        if line.endswith(b"?"):
-            self._coming += answers.get(line) or self.values[line[:-1]]
-            self._coming += b"\n"
-        self.values[header] = b"9.9E37" if value == b"INF" else value
-
-    def _receive(self, buffer: memoryview, need: int, deadline: Deadline) -> int:
-        if not self._coming:
-            raise self.timeout("the answer")
-        count = min(len(buffer), len(self._coming))
-        buffer[:count] = self._coming[:count]
-        del self._coming[:count]
-        return count
-
-
-anything = st.floats(width=64)
-
-
-def mostly(*usual: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
-    return st.one_of(*usual, *usual, *usual, anything)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    peaks=st.tuples(*[mostly(st.floats(1e-3, 0.3), st.floats(1e-3, 6.0))] * 2),
-    loads=st.tuples(*[mostly(st.sampled_from([50.0, math.inf]), st.floats(1.0, 1e4))] * 2),
-    rate=mostly(st.sampled_from([64e3, 1e6])),
-    wave=st.lists(st.floats(-1.0, 1.0), min_size=8, max_size=40),
-    scale=st.sampled_from([0.5, 1.0, 1.0, 1.001]),
-    spoilt=st.one_of(st.none(), st.none(), st.sampled_from([math.nan, math.inf, -math.inf, 1e300])),
-    rests=st.booleans(),
-)
-def test_nothing_out_of_range_is_ever_sent(
-    peaks: tuple[float, float],
-    loads: tuple[float, float],
-    rate: float,
-    wave: list[float],
-    scale: float,
-    spoilt: float | None,
-    rests: bool,
-) -> None:
-    line = Guard({1: peaks[0], 2: peaks[1]})
-    with Keysight33500B(resource="", transport=line) as generator:
-        fine = (
-            all(1.0 <= load <= 1e4 or load == math.inf for load in loads)
-            and all(1e-3 <= p <= 10 / (1 + 50 / load) * (1 - 1e-3) for p, load in zip(peaks, loads, strict=True))
-            and 1e-6 <= rate <= 62.5e6
-        )
-        try:
-            generator.setup(SourceSetup(channels=(1, 2), sample_rate=rate, peak=peaks, load=loads))
-        except InputError:
-            assert not fine
-            return
-        assert all(p <= 10 / (1 + 50 / load) for p, load in zip(peaks, loads, strict=True))
-        wave_T = scale * min(peaks) * np.array(wave)
-        if rests:
-            wave_T[[0, -1]] = 0.0
-        if spoilt is not None:
-            wave_T[4] = spoilt
-        try:
-            generator.load(np.array([[wave_T, -wave_T]]))
-        except DriveError:
-            assert line.blocks == 0
-            assert not rests or not (np.abs(wave_T) <= min(peaks)).all()
-            return
-        assert line.blocks == 2
