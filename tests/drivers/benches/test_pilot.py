@@ -141,7 +141,7 @@ def test_nonces_come_through_a_reverberant_medium(channels: int) -> None:
 @pytest.mark.parametrize("guard, settle", [(0.0, 5e-3), (DECAY * math.log(1e3), 0.0)])
 def test_without_a_guard_or_time_to_settle_the_margin_is_lost(guard: float, settle: float) -> None:
     # Without a guard, tones of 100 pilots ring through the 7 ms of fall, rise and settling: exp(-7 / 1.5) = 1 % is as
-    # much as a pilot. With the guard but no time to settle, a tone still leaks half of itself 1 ms after its rise began.
+    # much as a pilot. With the guard but no time to settle, a tone leaks half of itself 1 ms after its rise began.
     codec = ToneCodec(options(guard, pilot_settle=settle, amplitude=1.0))
     calibration, levels, _ = pilot_run(codec)
     assert calibration.read(levels).margin_N.min() < 0.5 * calibration.nominal_margin
