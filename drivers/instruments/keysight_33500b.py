@@ -26,8 +26,7 @@ from .instrument import ScpiInstrument
 
 _CHANNELS = {"33511B": 1, "33512B": 2, "33521B": 1, "33522B": 2}
 _CODE = 32767  # of the positive peak
-_IMPEDANCE = 50.0  # Ohm, in series with each output
-_SMALLEST, _LARGEST = 2e-3, 20.0  # V peak to peak into an open line
+_SMALLEST, _LARGEST, _IMPEDANCE = 2e-3, 20.0, 50.0  # V peak to peak into an open line; Ohm in series
 _FEWEST = 8  # points of an arbitrary waveform
 _KEPT = 32  # bursts kept in memory before it is cleared
 _RATE = 2e5  # byte/s that an upload takes at the slowest
@@ -138,7 +137,9 @@ class Keysight33500B(ScpiInstrument):
         Raises:
             TransportError: That is not certain.
         """
-        super().make_safe()
+        complete(self.session, *self.SAFE)
+        for channel in self.capabilities.channels:
+            self.OUTPUT.confirm(self.session, False, channel=channel)
         if len(self.capabilities.channels) == 1:
             drop_errors(self.session, self.ERRORS, _NO_SUCH_OUTPUT)  # what it says about OUTP2
 

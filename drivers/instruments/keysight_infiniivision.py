@@ -102,7 +102,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         self._counted = 0
 
     @property
-    def capabilities(self) -> DetectorCapabilities:
+    def recording(self) -> DetectorCapabilities:
         """What it can record, at least: memory options are not counted. Before it was opened it has two channels."""
         series, channels = self._model()
         return DetectorCapabilities(
@@ -226,7 +226,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
 
     def _check_setup(self, setup: DetectorSetup) -> RecordPlan:
         """Refuse what it can't do, and return how a record is made."""
-        can = self.capabilities
+        can = self.recording
         check_detector_setup(setup, can)
         if self._impedance == 50.0 and setup.coupling == "AC":
             raise InputError("coupling must be DC at an impedance of 50 Ohm, got AC. Use impedance = 1e6.")
@@ -246,7 +246,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
     def _settings(self, setup: DetectorSetup, plan: RecordPlan) -> list[Places]:
         """Return all settings, in the order in which they are made."""
         settings: list[Places] = []
-        for channel in self.capabilities.channels:
+        for channel in self.recording.channels:
             where = {"channel": channel}
             settings.append((self.DISPLAY, channel in setup.channels, where))
         for channel, full_scale in zip(setup.channels, setup.full_scale, strict=True):

@@ -28,8 +28,9 @@ def asked(text: str, answer: str) -> Step:
     return lines(text, answer=answer)
 
 
-def made_safe() -> Step:
-    return lines("OUTP1 OFF", "OUTP2 OFF", "ABOR", "*OPC?", answer="1")
+def made_safe(outputs: int = 2) -> list[Step]:
+    off = lines("OUTP1 OFF", "OUTP2 OFF", "ABOR", "*OPC?", answer="1")
+    return [off, *(asked(f"OUTP{channel}?", "0") for channel in range(1, outputs + 1))]
 
 
 def channel_settings(channel: int, load: str, rate: str, amplitude: str) -> Step:
@@ -69,7 +70,7 @@ def read_back(channel: int, load: str, rate: str, amplitude: str) -> list[Step]:
 
 def set_up() -> list[Step]:
     return [
-        made_safe(),
+        *made_safe(),
         asked("*RST\n*OPC?", "1"),
         channel_settings(1, "50.0", "64000.0", "0.4"),
         lines("FORM:BORD SWAP", "OUTP:SYNC:MODE NORM", "OUTP:SYNC:POL NORM", "OUTP:SYNC:SOUR CH1", "OUTP:SYNC ON"),

@@ -46,7 +46,7 @@ def test_it_is_a_source_whose_model_says_what_it_has() -> None:
 
 
 def test_a_burst_is_set_up_loaded_armed_fired_and_waited_for() -> None:
-    with source(*set_up(), *loaded(), *armed(), *finished(), made_safe()) as generator:
+    with source(*set_up(), *loaded(), *armed(), *finished(), *made_safe()) as generator:
         assert generator.setup(SETUP) == SETUP
         generator.load(BURST)
         generator.arm()
@@ -60,7 +60,7 @@ def test_two_channels_get_one_burst_and_one_trigger() -> None:
     wave = np.zeros((1, 2, 9))
     wave[0, 0, 3], wave[0, 1, 4] = 0.02, -1.0
     steps = [
-        made_safe(),
+        *made_safe(),
         asked("*RST\n*OPC?", "1"),
         channel_settings(1, "50.0", "1000000.0", "0.4"),
         channel_settings(2, "INF", "1000000.0", "8.0"),
@@ -121,7 +121,7 @@ def test_a_range_of_four_digits_scales_the_codes_to_what_was_read_back() -> None
     asked_for = dataclasses.replace(SETUP, peak=(0.123456,))
     amplitude = "+2.470000000000000E-01"  # of 2 * 0.123456 = 0.246912, up to four digits
     steps = set_up()
-    steps[2] = channel_settings(1, "50.0", "64000.0", "0.247")
+    steps[4] = channel_settings(1, "50.0", "64000.0", "0.247")
     steps[-1] = asked("SOUR1:VOLT?", amplitude)
     code = round(0.123456 / 0.1235 * 32767)
     wave = np.zeros((1, 1, 8))
@@ -161,10 +161,10 @@ def test_calls_out_of_order_are_refused_before_a_byte_is_sent() -> None:
 
 def test_a_generator_with_one_output_may_complain_about_the_other() -> None:
     with source(
-        made_safe(),
+        *made_safe(1),
         asked("SYST:ERR?", '-114,"Header suffix out of range"'),
         asked("SYST:ERR?", NONE),
-        made_safe(),
+        *made_safe(1),
         asked("SYST:ERR?", '-222,"Data out of range"'),
         identity=ONE,
     ) as generator:
@@ -175,7 +175,7 @@ def test_a_generator_with_one_output_may_complain_about_the_other() -> None:
 
 def test_an_entry_of_the_error_queue_stops_a_setup_and_a_burst() -> None:
     refused = [asked("SYST:ERR?", '-221,"Settings conflict"'), asked("SYST:ERR?", NONE)]
-    with source(*set_up()[:5], *refused) as generator, pytest.raises(TransportError, match="Settings conflict"):
+    with source(*set_up()[:7], *refused) as generator, pytest.raises(TransportError, match="Settings conflict"):
         generator.setup(SETUP)
     with source(*set_up(), *loaded()[:2], *refused) as generator:
         generator.setup(SETUP)
@@ -189,14 +189,14 @@ def test_an_entry_of_the_error_queue_stops_a_setup_and_a_burst() -> None:
 @pytest.mark.parametrize(
     ("place", "answer", "kind"),
     [
-        (6, "+9.9E+37", "rejected"),  # the load is an open line
-        (9, "+6.500000000000000E+04", "rejected"),  # the sample rate
-        (10, "1", "rejected"),  # the range changes by itself
-        (16, "+3.900000000000000E-01", "rejected"),  # codes would overflow
-        (16, "+8.000000000000000E-01", "rejected"),  # everything would be twice as large
-        (7, "SIN", "garbled"),
-        (16, "0.4 V", "garbled"),
-        (1, "0", "garbled"),
+        (8, "+9.9E+37", "rejected"),  # the load is an open line
+        (11, "+6.500000000000000E+04", "rejected"),  # the sample rate
+        (12, "1", "rejected"),  # the range changes by itself
+        (18, "+3.900000000000000E-01", "rejected"),  # codes would overflow
+        (18, "+8.000000000000000E-01", "rejected"),  # everything would be twice as large
+        (9, "SIN", "garbled"),
+        (18, "0.4 V", "garbled"),
+        (3, "0", "garbled"),
     ],
 )
 def test_what_was_read_back_differs_and_nothing_is_played(place: int, answer: str, kind: str) -> None:
@@ -211,9 +211,9 @@ def test_what_was_read_back_differs_and_nothing_is_played(place: int, answer: st
 
 
 def test_a_load_that_was_not_set_to_an_open_line_is_refused() -> None:
-    steps = set_up()[:7]
-    steps[2] = channel_settings(1, "INF", "64000.0", "0.4")
-    steps[6] = asked("OUTP1:LOAD?", "+5.000000000000000E+01")
+    steps = set_up()[:9]
+    steps[4] = channel_settings(1, "INF", "64000.0", "0.4")
+    steps[8] = asked("OUTP1:LOAD?", "+5.000000000000000E+01")
     with source(*steps) as generator, pytest.raises(TransportError, match="as it was set, got 50"):
         generator.setup(dataclasses.replace(SETUP, load=(math.inf,)))
 
@@ -230,7 +230,7 @@ def test_an_output_that_stays_off_is_not_armed() -> None:
 
 
 def test_a_burst_that_does_not_end_is_a_timeout_and_leaves_the_line_sound() -> None:
-    steps = [*armed(), lines("*TRG", "*OPC"), asked("*ESR?", "0"), made_safe()]
+    steps = [*armed(), lines("*TRG", "*OPC"), asked("*ESR?", "0"), *made_safe()]
     with source(*set_up(), *loaded(), *steps) as generator:
         generator.setup(SETUP)
         generator.load(BURST)
@@ -255,7 +255,7 @@ def test_a_garbled_register_is_no_end_of_a_burst(answer: str) -> None:
 
 
 def test_after_it_was_recovered_it_must_be_set_up_again() -> None:
-    with source(*set_up(), opening(TWO), made_safe()) as generator:
+    with source(*set_up(), opening(TWO), *made_safe()) as generator:
         generator.setup(SETUP)
         assert generator.recover() == "cleared"
         generator.make_safe()

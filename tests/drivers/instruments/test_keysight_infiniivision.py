@@ -31,12 +31,12 @@ from tests.drivers.instruments.script_infiniivision import (
 def test_it_is_a_detector_whose_model_says_what_it_has() -> None:
     with detector() as scope:
         assert isinstance(scope, Detector)
-        assert scope.capabilities.channels == (1, 2, 3, 4) and scope.capabilities.segments == 1000
-        assert scope.capabilities.points == 4_000_000 and scope.capabilities.bits == 8
+        assert scope.recording.channels == (1, 2, 3, 4) and scope.recording.segments == 1000
+        assert scope.recording.points == 4_000_000 and scope.recording.bits == 8
     with detector(identity=SMALL, high_resolution=True) as scope:
-        assert scope.capabilities.channels == (1, 2) and scope.capabilities.points == 100_000
-        assert scope.capabilities.bits == 12
-    assert KeysightInfiniiVision(resource="", transport=ScriptedTransport()).capabilities.channels == (1, 2)
+        assert scope.recording.channels == (1, 2) and scope.recording.points == 100_000
+        assert scope.recording.bits == 12
+    assert KeysightInfiniiVision(resource="", transport=ScriptedTransport()).recording.channels == (1, 2)
 
 
 def test_one_record_is_set_up_armed_waited_for_and_read() -> None:
