@@ -237,10 +237,14 @@ class Capture:
 
 @runtime_checkable
 class Detector(Instrument, Protocol):
-    """Records after a trigger. Order of calls: `setup` once, then for each burst `arm`, `wait`, `fetch`."""
+    """Records after a trigger. Order of calls: `setup` once, then for each burst `arm`, `wait`, `fetch`.
+
+    A device that is source and detector in one tells the two setups apart by their type, and is armed as a detector
+    first.
+    """
 
     @property
-    def capabilities(self) -> DetectorCapabilities:
+    def recording(self) -> DetectorCapabilities:
         """What it can record; the model of the unit is known once it is open."""
         ...
 

@@ -22,6 +22,8 @@ from physnet.errors import DriveError, FaultError, InputError, MeasurementError,
 
 from .rack import Rack
 
+_ATTEMPTS = 4  # at setting up and calibrating a bench whose lines fail now and then
+
 
 class Bench(PhysicalSystem):
     """Instruments and the medium between them.
@@ -80,8 +82,7 @@ class Bench(PhysicalSystem):
         try:
             self._found.clear()
             self._found["instruments"] = self._rack.identities
-            self._setup()
-            self._calibrate()
+            self._get_ready()
         except BaseException as error:
             self._leave(error)
             if isinstance(error, FaultError):
@@ -125,6 +126,18 @@ class Bench(PhysicalSystem):
             TransportError: A line failed.
             MeasurementError: The capture can't be used.
         """
+
+    def _get_ready(self) -> None:
+        """Set up and calibrate; a fault of a line costs an attempt, of which there are a few."""
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self._setup()
+                self._calibrate()
+                return
+            except TransportError:
+                if not left:
+                    raise
+                self._rack.recover()
 
     def _after(self, error: TransportError) -> MeasurementError:
         """Bring the bench back after a fault, and return what to raise."""

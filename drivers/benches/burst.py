@@ -30,6 +30,7 @@ class Records:
         start: Time of the first sample after the beginning of its row in s.
         counted: Triggers that the detector counted.
         expected: Triggers that the source gave.
+        resolution_C: V of one code of the detector.
     """
 
     volts_NCT: NDArray[np.float64]
@@ -38,6 +39,7 @@ class Records:
     start: float
     counted: int
     expected: int
+    resolution_C: NDArray[np.float64]
 
 
 class BurstPlayer:
@@ -82,7 +84,7 @@ class BurstPlayer:
         self._source_setup, self._margin = source_setup, margin
         self._row = row_samples / source_setup.sample_rate
         self._row_samples = row_samples
-        self.segmented = source.capabilities.marks == "row" and detector.capabilities.segments > 1
+        self.segmented = source.capabilities.marks == "row" and detector.recording.segments > 1
         points = math.ceil(listen * sample_rate - _SLACK)
         if not self.segmented:
             step = self._row * sample_rate
@@ -157,6 +159,7 @@ class BurstPlayer:
             start=0.0,
             counted=0,
             expected=expected,
+            resolution_C=np.zeros(len(self.detector_setup.channels)),
         )
 
     def _whole(self, capture: Capture, expected: int) -> Records:
@@ -167,6 +170,7 @@ class BurstPlayer:
             start=capture.start,
             counted=capture.counted,
             expected=expected,
+            resolution_C=capture.scale_C,
         )
 
     def _cut(self, capture: Capture, rows: int) -> Records:
@@ -181,11 +185,12 @@ class BurstPlayer:
         flat_NX = codes_NCT.reshape(rows, -1)
         return Records(
             volts_NCT=codes_NCT * capture.scale_C[None, :, None] + capture.offset_C[None, :, None],
-            clipped_N=((flat_NX <= capture.lowest) | (flat_NX >= capture.highest)).any(1),
+            clipped_N=np.asarray(((flat_NX <= capture.lowest) | (flat_NX >= capture.highest)).any(1)),
             sample_rate=capture.sample_rate,
             start=capture.start + first / capture.sample_rate,
             counted=capture.counted,
             expected=1,
+            resolution_C=capture.scale_C,
         )
 
 

@@ -168,15 +168,15 @@ class ChunkSection(Section):
         seconds: Longest burst in s: a stop takes effect after it.
         rows: Most rows of a burst.
         margin: Time that a capture may take beyond its burst in s, before it counts as lost.
-        dark: Play a row of silence in each burst: what it receives is taken from energies, and is the noise that a
-            weak signal is told by.
-        low_signal: A row is flagged when its response is below so many times the dark row's.
+        dark: Rows of silence in each burst, at random places: what they receive is taken from energies and amplitudes,
+            and is the noise that a weak signal is told by.
+        low_signal: A row is flagged when its response is below so many times that of a dark row.
     """
 
     seconds: Positive = 2.0
     rows: Count = 256
     margin: Positive = 2.0
-    dark: bool = True
+    dark: Annotated[int, Field(ge=0, le=64)] = 1
     low_signal: NotNegative = 3.0
 
 

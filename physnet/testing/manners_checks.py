@@ -55,7 +55,7 @@ def check_drive_is_left_alone(bench: Bench) -> Iterator[str]:
             "np.ascontiguousarray or tensor.contiguous() makes a copy where one is needed."
         )
         return
-    if (spec.repeatable or spec.kind == "simulated") and not np.array_equal(straight, strided, equal_nan=True):
+    if (spec.repeatable or spec.reproducible) and not np.array_equal(straight, strided, equal_nan=True):
         yield (
             "the response must not depend on the strides of the drive, got another one for the same values. "
             "np.ascontiguousarray or tensor.contiguous() makes a copy where one is needed."
