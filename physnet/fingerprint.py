@@ -22,8 +22,10 @@ def code_of(experiment: Experiment) -> dict[str, str]:
 def _own_files() -> Iterator[Path]:
     # Through the links of a checkout, and in a wheel alike.
     root = Path(__file__).parent
-    for folder in (root, root / "rules", root / "simulators", root / "drivers", root / "data"):
+    for folder in (root, root / "rules", root / "data"):
         yield from folder.glob("*.py")
+    for folder in (root / "simulators", root / "drivers"):
+        yield from folder.rglob("*.py")  # benches, boards and instruments as well
 
 
 def _hash(files: Sequence[Path]) -> str:

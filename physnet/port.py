@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .contracts import Array, Flag, Passes, PhysicalSystem, Reading
 from .drives import check_drive, fit_drive
-from .errors import DriveError, InputError, MeasurementError, ResponseError
+from .errors import DriveError, InputError, MeasurementError, ResponseError, TransportError
 from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
 from .records import PassCount
@@ -26,7 +26,7 @@ from .seeding import stream
 
 # What a bench throws when a cable, a trigger or a network fails. Anything else (a TypeError, say) is a mistake in the
 # system's code: presenting the rows again would only hide it.
-_TRANSIENT = (MeasurementError, OSError)
+_TRANSIENT = (MeasurementError, TransportError, OSError)
 # Seconds that a chunk may take on a system that declares what a pass costs.
 _PROMPT = 0.5
 
@@ -194,12 +194,12 @@ class Port:
 
     def _play(
         self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: _Collected
-    ) -> MeasurementError | OSError | None:
+    ) -> MeasurementError | TransportError | OSError | None:
         """Present a chunk, keep what is usable and count it, whatever happens. Return the fault, if any."""
         started = time.time() if self.on_exchange is not None else 0.0
         begun = time.perf_counter()
         played, good, broke = rows, 0, ""
-        fault: MeasurementError | OSError | None = None
+        fault: MeasurementError | TransportError | OSError | None = None
         reading: Reading | None = None
         try:
             try:

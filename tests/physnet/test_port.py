@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physnet.contracts import Cost, DriveSpec, Flag, Kind, Passes, Reading, ResponseSpec, SystemSpec
-from physnet.errors import DriveError, MeasurementError, ResponseError, Stopped
+from physnet.errors import DriveError, MeasurementError, ResponseError, Stopped, TransportError
 from physnet.port import Port
 
 Answer = Callable[[int, Any], Reading]
@@ -225,7 +225,15 @@ def test_a_batch_that_breaks_keeps_what_was_measured_and_presents_only_the_rest_
     assert reading.valid.all()
 
 
-@pytest.mark.parametrize("fault", [OSError("cable"), TimeoutError("no answer"), MeasurementError("no reading")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError("cable"),
+        TimeoutError("no answer"),
+        MeasurementError("no reading"),
+        TransportError("no answer", kind="timeout", resource="COM3"),
+    ],
+)
 def test_a_batch_that_breaks_without_a_reading_is_presented_again_as_a_whole(fault: Exception) -> None:
     def answer(call: int, drive: Any) -> Reading:
         if call == 1:
