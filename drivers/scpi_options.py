@@ -11,6 +11,7 @@ from physnet.errors import InputError
 from .transport import QUIET, Deadline
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_REMEMBERED = 256  # characters
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -60,19 +61,26 @@ class ScpiOptions:
         check_command(self.error_query, query=True)
 
 
-@lru_cache(maxsize=256)
 def check_command(text: str, *, query: bool) -> bytes:
     """Return a command as bytes, without its terminator.
 
     Raises:
         InputError: It is empty, not printable ASCII, or asks where it must not, or does not where it must.
     """
+    # A waveform in text is as long as it is rare: only what comes again and again is remembered.
+    return _checked(text, query) if len(text) <= _REMEMBERED else _check(text, query)
+
+
+def _check(text: str, query: bool) -> bytes:
     if not printable(text):
         raise InputError(f"a command must be printable ASCII without a line end, got {text!r}. Send one at a time.")
     if ("?" in _QUOTED.sub("", text)) != query:
         way = "Use `query`: its answer must be read." if not query else "Use `write`: it has no answer to wait for."
         raise InputError(f"a command must {'' if query else 'not '}ask here, got {text!r}. {way}")
     return text.encode("ascii")
+
+
+_checked = lru_cache(maxsize=256)(_check)
 
 
 def printable(text: str) -> bool:
