@@ -19,6 +19,7 @@ from .codes import Refusal
 from .commands import Answer
 from .device import ScpiDevice
 from .faults import FaultKind, FaultPlan
+from .medium import PatternMedium
 from .messages import Message
 from .sweep_points import Segment, SweepPoints
 from .sweep_sequence import Pattern, SweepSequence
@@ -27,16 +28,12 @@ _NOISE = 65  # stream of keyed_normal
 _MODELS = (("ZNB4", 9e3, 4.5e9), ("ZNB8", 9e3, 8.5e9), ("ZNB20", 100e3, 20e9), ("ZNB40", 10e6, 40e9))
 
 
-class Network(Protocol):
-    """What lies between the ports."""
+class Network(PatternMedium, Protocol):
+    """What lies between the ports: S21 for patterns of elements that are on (1) or off."""
 
     @property
     def frequencies(self) -> NDArray[np.float64]:
         """Where it is known, in rising order, in Hz."""
-        ...
-
-    def transmission(self, pattern_NE: Pattern) -> NDArray[np.complex128]:
-        """Return S21 for patterns of elements that are on (1) or off, shape `(n, frequencies)`."""
         ...
 
 
@@ -139,10 +136,11 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         self._catch_up()
         return self._sequence is not None and not self._sequence.over(self._now())
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
+    def wait_for(self, condition: Callable[[], bool], *, every: float | None = None) -> None:
         """Wait as every instrument does, and look again when a sweep is over."""
         while not (self._closed or condition()):
-            self.lock.wait(None if self._sequence is None else self._sequence.due(self._now()))
+            due = None if self._sequence is None else self._sequence.due(self._now())
+            self.lock.wait(min((time for time in (due, every) if time is not None), default=None))
 
     def on_reset(self) -> None:
         """Go back to one trace of S21, without segments."""
@@ -262,7 +260,7 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         known_F = self._network.frequencies
         rows = [
             np.interp(points.frequency_F, known_F, row_F.real) + 1j * np.interp(points.frequency_F, known_F, row_F.imag)
-            for row_F in self._network.transmission(pattern_NE)
+            for row_F in self._network.respond(pattern_NE)
         ]
         return np.asarray(np.stack(rows) + noise_NF)
 

@@ -57,7 +57,7 @@ class PatternNetwork:
         """Elements of a pattern."""
         return self._system.spec.drive.channels
 
-    def transmission(self, pattern_NE: NDArray[np.uint8]) -> NDArray[np.complex128]:
+    def respond(self, pattern_NE: NDArray[np.uint8]) -> NDArray[np.complex128]:
         """Return S21, shape `(n, frequencies)`; a system that answers with real numbers has no phase.
 
         Raises:
