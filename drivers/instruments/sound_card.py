@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, overload
+from typing import ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,8 @@ class SoundCard:
     Source:
         python-sounddevice 0.5, API documentation: `Stream`, `CallbackFlags`.
     """
+
+    FITS: ClassVar[tuple[str, ...]] = (r"SOUND::.+ \([1-9]\d* out, [1-9]\d* in, .+\)",)
 
     def __init__(
         self,
