@@ -150,6 +150,7 @@ def number_setting(
     low: Limit = -math.inf,
     high: Limit = math.inf,
     whole: bool = False,
+    clip: bool = False,
     check: Callable[[Any, Call, float], float] | None = None,
 ) -> Command:
     """Return a command whose number the instrument keeps under `name`, one for each suffix.
@@ -161,6 +162,7 @@ def number_setting(
         low: Lowest value, or a function of the instrument and the call.
         high: Highest value, likewise.
         whole: Whether it is an integer.
+        clip: Whether a number out of range becomes the limit, and is refused as well.
         check: Returns the value to keep, perhaps rounded; refuses what other settings forbid.
     """
 
@@ -169,7 +171,13 @@ def number_setting(
         return call.number(low=_limit(low, device, call), high=_limit(high, device, call), default=default)
 
     def write(device: ScpiDevice, call: Call) -> None:
-        value = read(device, call)
+        try:
+            value = read(device, call)
+        except Refusal as refusal:
+            if not clip or refusal.code != -222:
+                raise
+            device.report(refusal)
+            value = min(max(call.number(), _limit(low, device, call)), _limit(high, device, call))
         if whole and math.isfinite(value):
             value = round(value)
         device.keep(name, call.numbers, value if check is None else check(device, call, value))

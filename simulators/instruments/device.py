@@ -132,9 +132,15 @@ class ScpiDevice:
         """Wait, without the lock, until nothing goes on any more, or the instrument is closed."""
         self.wait_for(lambda: not self.busy())
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait, without the lock, until something is true that `changed` tells of, or the instrument is closed."""
-        self.lock.wait_for(lambda: self._closed or condition())
+    def wait_for(self, condition: Callable[[], bool], *, every: float | None = None) -> None:
+        """Wait, without the lock, until something is true that `changed` tells of, or the instrument is closed.
+
+        Args:
+            condition: What must be true.
+            every: Look at it also without having been told, so often, in s.
+        """
+        while not self.lock.wait_for(lambda: self._closed or condition(), timeout=every):
+            pass
 
     def close(self) -> None:
         """End all waiting, for good."""

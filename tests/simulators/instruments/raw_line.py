@@ -13,6 +13,7 @@ class RawLine:
 
     def __init__(self, port: int, *, seconds: float = 5.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._seconds = seconds
         self._rest = b""
 
