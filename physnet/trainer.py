@@ -244,7 +244,8 @@ class Trainer:
             self.passes["standardise"] += self.network.count.passes - before
         if self.recorder:
             for statistics in self.statistics:
-                self.recorder.responses(statistics)
+                with self.stopwatch.section("log"):
+                    self.recorder.responses(statistics)
                 if statistics.dead_channels:
                     name = self.network.layers[statistics.layer].name
                     self.event("warning", f"{name}: {statistics.dead_channels} response channels are dead")
@@ -565,7 +566,8 @@ class Trainer:
             message=message,
         )
         if self.recorder:
-            self.recorder.finish(result, tensors)
+            with self.stopwatch.section("log"):
+                self.recorder.finish(result, tensors)
         for callback in self.callbacks:
             callback.on_end(self, result)
         return result
