@@ -40,8 +40,8 @@ class SimulatedRedPitaya(ScpiDevice):
     ring is full follows the clock. An output that plays on is followed until the ring would be full; when an output is
     switched off, or fired again, nothing is heard any more of what was played before.
 
-    It waits for `NOW`, the generator (`AWG_PE`) and its external trigger input; levels of inputs are accepted and never
-    trigger. A trigger without a start, or after the ring has stopped, is nothing to it.
+    It waits for `NOW`, for output 1 (`AWG_PE`; nothing tells of output 2) and for its external trigger input; levels of
+    inputs are accepted and never trigger. A trigger without a start, or after the ring has stopped, is nothing to it.
 
     Args:
         rig: The cables between outputs and inputs; its channels are 1 and 2 on both sides.
@@ -52,8 +52,8 @@ class SimulatedRedPitaya(ScpiDevice):
         now: Clock in s.
 
     Source:
-        Red Pitaya documentation, list of supported SCPI commands (OS 2.05); its server and library on GitHub,
-        `scpi-server/src` and `rp-api/api/src`. What these do not show is left out.
+        Red Pitaya documentation, list of supported SCPI commands (OS 2.05); its server, library and logic on GitHub,
+        `scpi-server/src`, `rp-api/api/src`, `red_pitaya_scope.v`. What these do not show is left out.
     """
 
     IDENTITY: ClassVar = "REDPITAYA,INSTR2024,SIMULATED,01-16"
@@ -119,7 +119,8 @@ class SimulatedRedPitaya(ScpiDevice):
             self._rig.play(burst)
         except PhysnetError as error:
             raise Refusal(-240, str(error)[:80]) from error
-        self.event("AWG_PE")
+        if channels[0]:
+            self.event("AWG_PE")
 
     def hear(self, trace: Trace) -> None:
         """Take in what its own outputs became at its inputs."""

@@ -185,6 +185,17 @@ def test_a_trigger_without_a_start_or_a_second_one_is_nothing() -> None:
         assert it.device.triggers == 1
 
 
+def test_output_2_alone_starts_no_record() -> None:
+    with bench(Wire(gains=[[1.0, 1.0]])) as it:
+        it.load(wave(), 2)
+        it.arm()
+        it.line.send("SOUR2:TRIG:INT")
+        assert it.line.ask("ACQ:TR:STAT?") == "WAIT" and it.device.triggers == 0
+        it.load(wave(), 1)
+        it.run()
+    assert it.device.triggers == 1
+
+
 def test_the_ring_is_full_when_the_samples_after_the_trigger_are_written() -> None:
     with bench() as it:
         it.load(wave())
