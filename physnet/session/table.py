@@ -126,8 +126,8 @@ def create(group: h5py.Group, columns: Sequence[Column], *, rows: int, chunk: in
             chunks=(chunk, *tail),
             dtype=column.stored,
             fillvalue=None if column.dtype[0] == "S" else fill,
+            dcpl=_at_once(),
         )
-        dataset[...] = fill  # now, not when a row comes: every chunk has its place in the file
         if column.units and column.name != CRC:
             dataset.attrs["units"] = column.units
     group[CRC].attrs["long_name"] = (
@@ -141,8 +141,8 @@ def resize(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
         dataset = group[column.name]
         before = len(dataset)
         dataset.resize(rows, axis=0)
-        if rows > before:
-            dataset[before:] = 0 if column.name == CRC else column.fill
+        if rows > before and dataset.id.get_create_plist().get_alloc_time() != h5py.h5d.ALLOC_TIME_EARLY:
+            dataset[before:] = 0 if column.name == CRC else column.fill  # made by physnet 0.1
 
 
 def clear(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
@@ -198,6 +198,14 @@ def read(group: h5py.Group, columns: Sequence[Column], source: Source | None = N
         damaged += not sound[n]
     values = {column.name: found[column.name][sound] for column in columns}
     return Rows(values=values, damaged=damaged, places=np.flatnonzero(sound))
+
+
+def _at_once() -> h5py.h5p.PropDCID:
+    """Have HDF5 give every chunk its place in the file, filled, when the dataset is made or grows."""
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plan.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
+    return plan
 
 
 def _offsets(dataset: h5py.Dataset) -> list[int]:
