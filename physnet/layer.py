@@ -116,6 +116,10 @@ class PhysicalLayer:
         name: str = "layer",
     ) -> None:
         self.port, self.inputs, self.width = port, inputs, width
+        self.lowest = True
+        """Whether the network's inputs reach it. Set by the network that it stands in."""
+        self.highest = True
+        """Whether what it sends up reaches no other layer. Set likewise."""
         self.encoder, self.skip, self.before = encoder, skip, before
         self.nonlinearity, self.standardise, self.name = nonlinearity, standardise, name
         self._check_channels()

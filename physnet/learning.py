@@ -13,7 +13,7 @@ from .network import Network
 from .passes import Purpose, pass_numbers
 from .rules.base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Resumed
 
-SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS})
+SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS, Need.TOP_DOWN})
 """What `learn_minibatch` can give a rule beyond its own layer."""
 
 
@@ -62,25 +62,26 @@ def learn_minibatch(
     """
     rows = rule.training_rows(network, batch)
     rounds = [_Round(network, number, place, batch) for number in range(len(network))]
-    inputs = rows
-    outcomes: list[Await | Learned] = []
+    below, outcomes = [rows], list[Await | Learned]()
     for number, learner in enumerate(learners):
-        outcomes.append(rounds[number].start(learner.learn(inputs, batch)))
-        inputs = network.layers[number].outputs(outcomes[number].features_NF)
-    while any(isinstance(outcome, Await) for outcome in outcomes):
-        values = _resolve(outcomes, top=inputs, labels=batch.labels_N)
-        inputs = rows
+        outcomes.append(rounds[number].start(learner.learn(below[number], batch)))
+        below.append(network.layers[number].outputs(outcomes[number].features_NF))
+    while waiting := [outcome for outcome in outcomes if isinstance(outcome, Await)]:
+        if any(outcome.need is Need.TOP_DOWN for outcome in waiting):
+            _go_down(rounds, outcomes, below)
+            continue
+        values = _resolve(outcomes, highest=learners[-1], top_NO=below[-1], labels=batch.labels_N)
         for number, outcome in enumerate(outcomes):
             if isinstance(outcome, Await):
-                outcomes[number] = rounds[number].resume(Resumed(value=values[number], inputs_NI=inputs))
-            inputs = network.layers[number].outputs(outcomes[number].features_NF)
+                outcomes[number] = rounds[number].resume(Resumed(value=values[number], inputs_NI=below[number]))
+            below[number + 1] = network.layers[number].outputs(outcomes[number].features_NF)
     done = [outcome for outcome in outcomes if isinstance(outcome, Learned)]
     return {name: tuple(outcome.metrics[name] for outcome in done) for name in rule.metrics}
 
 
-def output_error(top_NO: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-    """Return softmax minus one-hot of the top layer's output, shape `(n, classes)`."""
-    error = torch.softmax(top_NO, dim=1)
+def output_error(scores_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """Return softmax minus one-hot of the top layer's scores, shape `(n, classes)`."""
+    error = torch.softmax(scores_NC, dim=1)
     error[torch.arange(len(labels_N), device=labels_N.device), labels_N] -= 1
     return error
 
@@ -132,16 +133,30 @@ class _Round:
         return self._layer.present(request.inputs_NI, passes, nudge=request.nudge)
 
 
-def _resolve(outcomes: Sequence[Await | Learned], *, top: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+def _go_down(rounds: Sequence[_Round], outcomes: list[Await | Learned], below: Sequence[torch.Tensor]) -> None:
+    """Resume every waiting layer, the highest first, each with what the layer above it sends down."""
+    down = empty = below[0].new_empty(0)
+    for number, outcome in reversed(list(enumerate(outcomes))):
+        if isinstance(outcome, Await):
+            outcome = outcomes[number] = rounds[number].resume(Resumed(value=down, inputs_NI=below[number]))
+        down = outcome.down if isinstance(outcome, Learned) and outcome.down is not None else empty
+
+
+def _resolve(
+    outcomes: Sequence[Await | Learned], *, highest: Learner, top_NO: torch.Tensor, labels: torch.Tensor
+) -> list[torch.Tensor]:
     """Compute what the waiting layers need; an empty tensor for the others."""
-    reports = [o.report for o in outcomes if isinstance(o, Await) and o.report is not None]
+    waiting = [outcome for outcome in outcomes if isinstance(outcome, Await)]
+    reports = [outcome.report for outcome in waiting if outcome.report is not None]
     total = torch.stack(reports).sum(0) if reports else torch.zeros(())
+    needed = any(outcome.need is Need.OUTPUT_ERROR for outcome in waiting)
+    error = output_error(highest.scores(top_NO), labels) if needed else top_NO.new_empty(0)
     values = []
     for outcome in outcomes:
         if not isinstance(outcome, Await):
-            values.append(top.new_empty(0))
+            values.append(top_NO.new_empty(0))
         elif outcome.need is Need.OUTPUT_ERROR:
-            values.append(output_error(top, labels))
+            values.append(error)
         else:
             values.append(total if outcome.report is None else total - outcome.report)
     return values

@@ -78,6 +78,8 @@ class Network:
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise SpecError(f"the layers of a network must have different names, got {', '.join(names)}. Set `name`.")
+        for layer in self.layers:
+            layer.lowest, layer.highest = layer is self.layers[0], layer is self.layers[-1]
 
     @property
     def ports(self) -> tuple[Port, ...]:

@@ -26,9 +26,11 @@ class Need(enum.Enum):
     """What a rule may need beyond its own layer's response, weights and the labels."""
 
     OUTPUT_ERROR = "output_error"
-    """Softmax of the top layer's output minus the one-hot label, shape `(n, classes)`."""
+    """Softmax of the top layer's scores minus the one-hot label, shape `(n, classes)`."""
     PEER_SCALARS = "peer_scalars"
     """Sum over the other layers of the scalars each reported, one per row."""
+    TOP_DOWN = "top_down"
+    """What the layer above returned as `Learned.down`; empty for the highest layer. Served from the top down."""
 
 
 class Placement(enum.Enum):
@@ -94,7 +96,8 @@ class Resumed:
 
     Args:
         value: What was needed.
-        inputs_NI: What comes from below in this second round; the network's inputs for the lowest layer.
+        inputs_NI: What comes from below in this second round; the network's inputs for the lowest layer. With
+            `Need.TOP_DOWN` the layers below have yet to learn, and it is what came in the first round.
     """
 
     value: torch.Tensor
@@ -108,10 +111,12 @@ class Learned:
     Args:
         features_NF: What to send up, through the updated weights. It must have been measured, never invented.
         metrics: One number for each metric the rule declares.
+        down: What the layer below gets that awaits `Need.TOP_DOWN`. Digital: nothing of it is ever driven.
     """
 
     features_NF: torch.Tensor
     metrics: Mapping[str, float]
+    down: torch.Tensor | None = None
 
 
 LearnSteps = Generator[Present | Await, Presented | Resumed, Learned]

@@ -157,6 +157,14 @@ def test_two_layers_of_one_name_are_refused() -> None:
         Network(twins, features=3)
 
 
+def test_layers_are_told_which_is_the_lowest_and_which_the_highest() -> None:
+    stack = layers(Port(Door([])), Port(Door([])), Port(Door([])))
+    Network(stack, features=3)
+    assert [(layer.lowest, layer.highest) for layer in stack] == [(True, False), (False, False), (False, True)]
+    Network(stack[:1], features=3)
+    assert (stack[0].lowest, stack[0].highest) == (True, True)
+
+
 def test_saved_tensors_of_all_layers_come_back() -> None:
     source, target = (Network(layers(Port(Door([])), Port(Door([]))), features=3) for _ in range(2))
     for number, tensor in enumerate(source.tensors().values()):

@@ -733,7 +733,7 @@ class TwoRoundsLearner:
         self.layer.bias_O += 0.5
         second = yield Present(inputs_NI=resumed.inputs_NI)
         assert isinstance(second, Presented)
-        return Learned(features_NF=second.features_NF, metrics={"loss": 1.0})
+        return Learned(features_NF=second.features_NF, metrics={"loss": 1.0}, down=first.features_NF)
 
     def scores(self, outputs_NO: torch.Tensor) -> torch.Tensor:
         return outputs_NO[:, :10]
@@ -757,12 +757,12 @@ def test_a_rule_that_needs_the_output_error_gets_it_after_all_layers_and_goes_on
     assert [name for name, _, _ in rule.seen] == ["layer0", "layer1"]
     assert record.metrics == {"loss": (1.0, 1.0)}
     assert record.count.passes == 2 * 2 * 204
-    # Both layers are told the error of the top layer as it was in the first round.
+    # Both layers are told the error of the top layer's scores, one per class, as they were in the first round.
     features = rule.seen[1][2]
     output = torch.addmm(before, features, top.weight_FO)
     labels = torch.from_numpy(splits().train.y)[torch.from_numpy(subject.trainer._minibatches.rows(0, 0))]
     for _, value, _ in rule.seen:
-        assert torch.equal(value, output_error(output, labels))
+        assert torch.equal(value, output_error(output[:, :10], labels))
     # The second round has pass numbers of its own.
     train = [number for number in subject.passes if number >> 59 == Purpose.TRAIN]
     assert len(set(train)) == len(train) == 4 * 204
@@ -778,6 +778,18 @@ def test_a_rule_that_needs_its_peers_gets_the_sum_over_the_others() -> None:
         others = torch.stack([report for other, report in enumerate(reports) if other != number]).sum(0)
         # A total less one's own: three roundings of 2^-24 of sums of 20 features of order one.
         torch.testing.assert_close(value, others, rtol=0, atol=3 * 60 * 2.0**-24)
+
+
+def test_what_goes_down_reaches_the_layer_below_before_that_has_learnt() -> None:
+    rule = TwoRounds(need=Need.TOP_DOWN)
+    subject = bench(rule, layers=3, options=TrainingOptions(epochs=1, batch_size=204))
+    with subject.trainer.network:
+        record = subject.trainer.step()
+    assert [name for name, _, _ in rule.seen] == ["layer2", "layer1", "layer0"]
+    assert rule.seen[0][1].numel() == 0
+    for above, (_, value, _) in zip(rule.seen, rule.seen[1:], strict=False):
+        assert torch.equal(value, above[2])
+    assert record.metrics == {"loss": (1.0, 1.0, 1.0)}
 
 
 def test_an_output_error_is_softmax_minus_one_hot() -> None:
