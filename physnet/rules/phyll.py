@@ -19,7 +19,8 @@ from ..layer import Nonlinearity, PhysicalLayer, Presented
 from ..network import Network
 from ..seeding import stream, torch_stream
 from .base import Batch, Learned, LearnSteps, Need, Placement, Present
-from .heads import SoftmaxHead
+from .heads import SoftmaxHead, unit
+from .labels import every_label, labelled_pairs
 from .optimiser import Decay, LocalAdam
 
 _TINY = 1e-12
@@ -84,23 +85,14 @@ class PhyLL:
 
     def training_rows(self, network: Network, batch: Batch) -> torch.Tensor:
         """Return the positive rows, then the negative rows of the same samples."""
-        features, labels = batch.features_NI, batch.labels_N
+        if self.mode == "supervised":
+            return labelled_pairs(network, batch, rule="supervised PhyLL")
         random = stream(batch.seed, "negatives", batch.epoch, batch.step)
-        if self.mode == "unsupervised":
-            return torch.cat([features, _hybrids(features, random)])
-        classes = network.slots.classes if network.slots else 0
-        if classes < 2:
-            raise InputError(f"supervised PhyLL needs label slots for at least 2 classes, got {classes}.")
-        shift = torch.from_numpy(random.integers(1, classes, len(labels))).to(labels.device)
-        wrong = (labels + shift) % classes
-        return torch.cat([network.inputs(features, labels), network.inputs(features, wrong)])
+        return torch.cat([batch.features_NI, _hybrids(batch.features_NI, random)])
 
     def inference_rows(self, network: Network, features_NI: torch.Tensor, *, classes: int) -> torch.Tensor:
         """Return every sample once per class, or once when unsupervised."""
-        if self.mode == "unsupervised":
-            return features_NI
-        label = torch.arange(classes, device=features_NI.device).repeat_interleave(len(features_NI))
-        return network.inputs(features_NI.repeat(classes, 1), label)
+        return features_NI if self.mode == "unsupervised" else every_label(network, features_NI, classes=classes)
 
 
 class PhyLLLearner:
@@ -137,7 +129,9 @@ class PhyLLLearner:
             self._descend(features)
         if self._head is not None:
             count = len(batch.labels_N)
-            self._head.fit(_unit(self._layer.outputs(features[:count])), batch.labels_N, batch.progress)
+            # With their signs: the goodness pulls the absolute values of all positive rows to one direction, so that
+            # what tells samples apart is in the signs.
+            self._head.fit(unit(self._layer.outputs(features[:count])), batch.labels_N, batch.progress)
         metrics = {
             "loss": float(functional.softplus(-self._rule.theta * gap).mean()),
             "pair_accuracy": float((gap > 0).to(gap.dtype).mean()),
@@ -147,8 +141,8 @@ class PhyLLLearner:
     def scores(self, outputs_NO: torch.Tensor) -> torch.Tensor:
         """Return the goodness of every label, or the read-out's logarithmic probabilities."""
         if self._head is not None:
-            return self._head.scores(_unit(outputs_NO))
-        return (_unit(outputs_NO.abs()) @ self._xi_O).reshape(self._classes, -1).T
+            return self._head.scores(unit(outputs_NO))
+        return (unit(outputs_NO.abs()) @ self._xi_O).reshape(self._classes, -1).T
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return `xi`, the optimiser's state, and the read-out where there is one."""
@@ -180,13 +174,6 @@ class PhyLLLearner:
         torch.sum(error_NO, dim=0, out=self._adam.gradients["bias"])
         self._adam.step()
         return gap
-
-
-def _unit(values_NO: torch.Tensor) -> torch.Tensor:
-    # For the read-out with their signs: the goodness pulls the absolute values of all positive rows to one direction,
-    # so that what tells samples apart is in the signs.
-    unit: torch.Tensor = functional.normalize(values_NO, dim=1, eps=_TINY)
-    return unit
 
 
 def _hybrids(features_NI: torch.Tensor, random: np.random.Generator) -> torch.Tensor:

@@ -13,6 +13,7 @@ from physnet.network import Network
 from physnet.port import Port
 from physnet.rules.base import Batch, Learned, Present
 from physnet.rules.mono_forward import MonoForward, MonoForwardLearner
+from tests.physnet.rules.rehearsal import assert_goes_on_as_if_never_stopped, assert_same, first_gradient
 
 INPUTS, WIDTH, CLASSES, SAMPLES = 6, 9, 3, 40
 
@@ -147,3 +148,38 @@ def test_a_learner_goes_on_from_saved_tensors_as_if_never_stopped() -> None:
     feed(resumed, other, recorded(layer, 6), batch)
     assert torch.equal(layer.weight_FO, other.weight_FO)
     assert all(torch.equal(tensor, resumed.tensors()[name]) for name, tensor in learner.tensors().items())
+
+
+@pytest.mark.parametrize("nonlinearity", ["none", "relu", "tanh"])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_the_gradient_through_a_deeper_head_is_autograds(nonlinearity: Nonlinearity, depth: int) -> None:
+    layer, batch = make_layer(nonlinearity), make_batch()
+    learner = MonoForward(head_depth=depth, head_width=7).learner(layer, classes=CLASSES, seed=1)
+    f = recorded(layer)
+    names = [name for name in learner.tensors() if name.startswith("head")]
+    assert len(names) == 2 * depth - 1
+    leaves = {name: learner.tensors()[name].clone().requires_grad_() for name in names}
+    leaves |= {
+        "weight": layer.weight_FO.clone().requires_grad_(),
+        "bias": layer.bias_O.clone().requires_grad_(),
+    }
+    activity = activate(f @ leaves["weight"] + leaves["bias"], nonlinearity)
+    for number in range(1, depth):
+        activity = torch.relu(activity @ leaves[f"head_{number}_weight"] + leaves[f"head_{number}_bias"])
+    torch.autograd.backward(functional.cross_entropy(activity @ leaves["head"], batch.labels_N))
+    feed(learner, layer, f, batch)
+    for name, leaf in leaves.items():
+        assert leaf.grad is not None
+        assert_same(first_gradient(learner, name), leaf.grad)
+
+
+def test_a_deeper_head_goes_on_from_saved_tensors_as_if_never_stopped() -> None:
+    assert_goes_on_as_if_never_stopped(MonoForward(head_depth=3, head_width=5, inner_steps=2), "relu")
+
+
+def test_a_head_of_one_matrix_is_the_linear_one_whatever_the_width() -> None:
+    layer = make_layer()
+    narrow, wide = (MonoForward(head_width=w).learner(layer, classes=CLASSES, seed=1) for w in (1, 500))
+    assert set(narrow.tensors()) == set(wide.tensors())
+    assert torch.equal(narrow.tensors()["head"], wide.tensors()["head"])
+    assert narrow.tensors()["head"].shape == (WIDTH, CLASSES)
