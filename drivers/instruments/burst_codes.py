@@ -62,10 +62,41 @@ def burst_codes(
     return np.ascontiguousarray(codes_CNT.reshape(channels, -1))
 
 
-def round_up(value: float) -> float:
-    """Return the next number of four digits at or above a finite value."""
+def fit_amplitude(codes_S: NDArray[np.int16], unit: float, smallest: float) -> tuple[NDArray[np.int16], float]:
+    """Fit the codes of a channel to an amplitude of four digits that spans them from the lowest to the highest.
+
+    For a generator whose amplitude is that of the waveform: this keeps the volts of a code what they are, to half a
+    code in all that the waveform spans. The outermost codes, at most a thousandth of the span, are drawn in for it.
+    What spans less than the smallest amplitude gets a pair of samples at its beginning that span it.
+
+    Args:
+        codes_S: At least four, the first and the last of them 0.
+        unit: V of one code.
+        smallest: Smallest amplitude in V.
+
+    Returns:
+        The codes, and the amplitude in V peak to peak.
+    """
+    fitted_S = codes_S.copy()
+    low, high = int(codes_S.min()), int(codes_S.max())
+    if not (high - low) * unit >= smallest:
+        amplitude = four_digits(smallest, up=True)
+        span = round(amplitude / unit)
+        # As near to 0 as what is there allows.
+        above = max(span - span // 2, high)
+        below = min(above - span, low)
+        fitted_S[1:3] = below + span, below
+        return fitted_S, amplitude
+    amplitude = four_digits((high - low) * unit, up=False)
+    excess = high - low - round(amplitude / unit)
+    return (fitted_S.clip(low, high - excess) if high >= -low else fitted_S.clip(low + excess, high)), amplitude
+
+
+def four_digits(value: float, *, up: bool) -> float:
+    """Return the next number of four digits at or above a finite value, or at or below it."""
     if not value > 0:
         return value
     step = math.floor(math.log10(value)) - 3
     # 1e-9 of a step: a value that has four digits but for rounding.
-    return float(f"{math.ceil(value / 10.0**step - 1e-9)}e{step}")
+    steps = value / 10.0**step
+    return float(f"{math.ceil(steps - 1e-9) if up else math.floor(steps + 1e-9)}e{step}")

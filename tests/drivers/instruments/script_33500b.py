@@ -59,24 +59,43 @@ def read_back(channel: int, load: str, rate: str, amplitude: str) -> list[Step]:
         asked(source + "FUNC:ARB:FILT?", "OFF"),
         asked(source + "FUNC:ARB:SRAT?", rate),
         asked(source + "VOLT:RANG:AUTO?", "0"),
+        asked(source + "VOLT?", amplitude),
         asked(source + "VOLT:OFFS?", "+0.000000000000000E+00"),
         asked(f"TRIG{channel}:SOUR?", "BUS"),
         asked(source + "BURS:MODE?", "TRIG"),
         asked(source + "BURS:NCYC?", "+1.000000000000000E+00"),
         asked(source + "BURS:STAT?", "1"),
-        asked(source + "VOLT?", amplitude),
+    ]
+
+
+def probed(channel: int, load: str, most: tuple[str, str] = ("+5.0E+00", "+1.0E+01")) -> list[Step]:
+    """What is allowed for waveforms that span half of the codes, and all of them."""
+    source = f"SOUR{channel}:"
+    steps = [lines(source + "DATA:VOL:CLE", f"OUTP{channel}:LOAD {load}", "*OPC?", answer="1")]
+    for name, code, answer in (("HALF", 16383, most[0]), ("FULL", 32767, most[1])):
+        steps += [
+            uploaded(channel, name, [0, code, -code, 0, 0, 0, 0, 0]),
+            lines(source + f"FUNC:ARB {name}", source + "FUNC ARB"),
+            asked(source + "VOLT? MAX", answer),
+        ]
+    return steps
+
+
+def begun() -> list[Step]:
+    return [
+        *made_safe(),
+        asked("*RST\n*OPC?", "1"),
+        lines("FORM:BORD SWAP", "OUTP:SYNC:MODE NORM", "OUTP:SYNC:POL NORM", "OUTP:SYNC:SOUR CH1", "OUTP:SYNC ON"),
     ]
 
 
 def set_up() -> list[Step]:
     return [
-        *made_safe(),
-        asked("*RST\n*OPC?", "1"),
+        *begun(),
+        *probed(1, "50.0"),
         channel_settings(1, "50.0", "64000.0", "0.4"),
-        lines("FORM:BORD SWAP", "OUTP:SYNC:MODE NORM", "OUTP:SYNC:POL NORM", "OUTP:SYNC:SOUR CH1", "OUTP:SYNC ON"),
-        lines("OUTP1 OFF", "SOUR1:DATA:VOL:CLE", "*OPC?", answer="1"),
-        asked("SYST:ERR?", NONE),
         *read_back(1, "+5.000000000000000E+01", "+6.400000000000000E+04", "+4.000000000000000E-01"),
+        asked("SYST:ERR?", NONE),
     ]
 
 
@@ -87,9 +106,10 @@ def uploaded(channel: int, name: str, codes: list[int]) -> Step:
     return Step(head + size + data + b"\n*OPC?\n", b"1\n")
 
 
-def selected(channel: int, name: str, rate: str, amplitude: str) -> Step:
+def selected(channel: int, name: str, rate: str, amplitude: str, lower: str = "") -> Step:
     source = f"SOUR{channel}:"
     return lines(
+        source + f"VOLT {lower or amplitude}",
         source + f"FUNC:ARB {name}",
         source + "FUNC ARB",
         source + f"FUNC:ARB:SRAT {rate}",

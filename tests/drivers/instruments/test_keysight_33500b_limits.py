@@ -86,13 +86,24 @@ def test_a_waveform_of_a_wrong_shape_length_or_type_is_never_sent(wave: NDArray[
 
 
 class Guard(BufferedTransport):
-    """Answers as a 33522B whose settings are what was sent, and raises at the first voltage beyond a limit."""
+    """Answers as a 33522B whose settings are what was sent, and raises at the first voltage beyond a limit.
 
-    def __init__(self, limit: dict[int, float]) -> None:
+    `converter`: an amplitude is that of all codes; otherwise that of the waveform, and limited by it.
+    """
+
+    def __init__(self, limit: dict[int, float], *, converter: bool) -> None:
         super().__init__("GUARD::INSTR", stream=True)
-        self.limit, self.amplitude, self.values = limit, {1: 0.0, 2: 0.0}, dict[bytes, bytes]()
-        self.blocks = 0
+        self.limit, self.converter = limit, converter
+        self.values: dict[bytes, bytes] = {b"OUTP1": b"OFF", b"OUTP2": b"OFF"}
+        self.memory: dict[tuple[int, bytes], list[int]] = {}
+        self.bursts = 0
         self._coming = bytearray()
+
+    def volts(self, channel: int) -> list[float]:
+        """What a channel plays."""
+        codes = self.memory[channel, self.values[b"SOUR%d:FUNC:ARB" % channel]]
+        span = 65534 if self.converter else max(codes) - min(codes)
+        return [code * float(self.values[b"SOUR%d:VOLT" % channel]) / span for code in codes]
 
     def _connect(self, deadline: Deadline) -> None:
         self._coming.clear()
@@ -102,37 +113,35 @@ class Guard(BufferedTransport):
 
     def _send(self, data: bytes, deadline: Deadline) -> None:
         while data:
-            upload = re.match(rb"SOUR(\d):DATA:ARB:DAC B\d+,#(\d)", data)
+            upload = re.match(rb"SOUR(\d):DATA:ARB:DAC (\w+),#(\d)", data)
             if upload:
-                digits = int(upload[2])
-                start = upload.end() + digits
+                start = upload.end() + int(upload[3])
                 stop = start + int(data[upload.end() : start])
-                self._check(int(upload[1]), data[start:stop])
+                codes = [int.from_bytes(data[i : i + 2], "little", signed=True) for i in range(start, stop, 2)]
+                assert codes[0] == codes[-1] == 0 and min(codes) >= -32767
+                self.memory[int(upload[1]), upload[2]] = codes
+                self.bursts += upload[2][:1] == b"B"
                 assert data[stop : stop + 1] == b"\n"
                 data = data[stop + 1 :]
                 continue
             line, _, data = data.partition(b"\n")
             self._line(line)
 
-    def _check(self, channel: int, block: bytes) -> None:
-        self.blocks += 1
-        codes = [int.from_bytes(block[i : i + 2], "little", signed=True) for i in range(0, len(block), 2)]
-        full = self.amplitude[channel] / 2
-        # Half a code of rounding.
-        assert all(abs(code) / 32767 * full <= self.limit[channel] + full / 65534 for code in codes)
-        assert codes[0] == codes[-1] == 0 and min(codes) >= -32767
-
     def _line(self, line: bytes) -> None:
         answers = {b"*IDN?": TWO.encode(), b"*OPC?": b"1", b"*ESR?": b"1", b"SYST:ERR?": b'0,"No error"'}
         header, _, value = line.partition(b" ")
-        if amplitude := re.fullmatch(rb"SOUR(\d):VOLT", header):
-            number = float(value)
-            assert math.isfinite(number) and 0 < number <= 20
-            self.amplitude[int(amplitude[1])] = number
-        if line.endswith(b"?"):
-            self._coming += answers.get(line) or self.values[line[:-1]]
-            self._coming += b"\n"
-        self.values[header] = b"9.9E37" if value == b"INF" else value
+        if value == b"MAX":
+            codes = self.memory[int(header[4:5]), self.values[header[:5] + b":FUNC:ARB"]]
+            self._coming += b"%r\n" % (10.0 if self.converter else 10.0 * (max(codes) - min(codes)) / 65534)
+        elif line.endswith(b"?"):
+            self._coming += (answers.get(line) or self.values[line[:-1]]) + b"\n"
+        else:
+            self.values[header] = b"9.9E37" if value == b"INF" else value
+        for channel in (1, 2):
+            if self.values[b"OUTP%d" % channel] == b"ON":
+                limit = self.limit[channel]
+                # The range is the limit up to four digits; half a code of rounding in it.
+                assert all(abs(volts) <= limit * (1 + 1.001 / 65534) for volts in self.volts(channel))
 
     def _receive(self, buffer: memoryview, need: int, deadline: Deadline) -> int:
         if not self._coming:
@@ -159,6 +168,7 @@ def mostly(*usual: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
     scale=st.sampled_from([0.5, 1.0, 1.0, 1.001]),
     spoilt=st.one_of(st.none(), st.none(), st.sampled_from([math.nan, math.inf, -math.inf, 1e300])),
     rests=st.booleans(),
+    converter=st.booleans(),
 )
 def test_nothing_out_of_range_is_ever_sent(
     peaks: tuple[float, float],
@@ -168,8 +178,9 @@ def test_nothing_out_of_range_is_ever_sent(
     scale: float,
     spoilt: float | None,
     rests: bool,
+    converter: bool,
 ) -> None:
-    line = Guard({1: peaks[0], 2: peaks[1]})
+    line = Guard({1: peaks[0], 2: peaks[1]}, converter=converter)
     with Keysight33500B(resource="", transport=line) as generator:
         fine = (
             all(1.0 <= load <= 1e4 or load == math.inf for load in loads)
@@ -187,10 +198,18 @@ def test_nothing_out_of_range_is_ever_sent(
             wave_T[[0, -1]] = 0.0
         if spoilt is not None:
             wave_T[4] = spoilt
+        wave_CT = np.array([wave_T, -wave_T])
         try:
-            generator.load(np.array([[wave_T, -wave_T]]))
+            generator.load(wave_CT[None])
         except DriveError:
-            assert line.blocks == 0
+            assert line.bursts == 0
             assert not rests or not (np.abs(wave_T) <= min(peaks)).all()
             return
-        assert line.blocks == 2
+        assert line.bursts == 2
+        for channel, peak, load in zip((1, 2), peaks, loads, strict=True):
+            smallest = 2e-3 / (1 + 50 / load) * 1.001
+            # Half a code, and half of one in what the waveform spans; a thousandth of its span drawn in, and the pair
+            # of samples without which it spans too little.
+            bound = 1.001 * peak / 32767 + max(2e-3 * np.abs(wave_T).max(), smallest if not converter else 0)
+            assert np.abs(np.array(line.volts(channel)) - wave_CT[channel - 1]).max() <= bound
+        generator.arm()
