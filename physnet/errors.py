@@ -149,10 +149,10 @@ def _shown(data: bytes) -> str:
 
 
 class Stopped(PhysnetError):
-    """The run was stopped by Ctrl-C or SIGTERM.
+    """The run was stopped by Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
-        signal_number: The signal that asked for it, `signal.SIGINT` or `signal.SIGTERM`.
+        signal_number: The signal that asked for it, `signal.SIGINT`, `signal.SIGTERM` or `signal.SIGHUP`.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -161,5 +161,5 @@ class Stopped(PhysnetError):
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
-        """128 plus the signal number, as shells report it: 130 or 143."""
+        """128 plus the signal number, as shells report it: 130, 143 or 129."""
         return 128 + self.signal_number

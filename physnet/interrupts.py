@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken between two rows of work instead of in the middle of one."""
+"""Ctrl-C, SIGTERM and SIGHUP, taken between two rows of work instead of in the middle of one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any, Self
 
 from .errors import Stopped
 
+# A terminal that is closed ends a run like SIGTERM, where the system has that signal.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class StopRequest:
-    """While entered, the first Ctrl-C or SIGTERM is remembered; a second one interrupts at once.
+    """While entered, the first Ctrl-C, SIGTERM or SIGHUP is remembered; a second one interrupts at once.
 
     Only the main thread can take signals: elsewhere this does nothing, and `check` never raises.
     """
@@ -33,8 +36,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._remember)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                    self._previous[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(
@@ -52,7 +56,7 @@ class StopRequest:
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Let nothing interrupt a safe-state sequence: Ctrl-C and SIGTERM take effect when it is over.
+    """Let nothing interrupt a safe-state sequence: Ctrl-C, SIGTERM and SIGHUP take effect when it is over.
 
     Only the main thread can take signals: elsewhere this does nothing.
     """
@@ -60,7 +64,7 @@ def deferred_signals() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     for number in previous:
         signal.signal(number, lambda number, frame: came.append(number))
     try:

@@ -11,7 +11,7 @@ from physnet.encoders import Absolute
 from physnet.errors import Stopped
 from physnet.interrupts import StopRequest, deferred_signals
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,18 @@ def test_a_second_signal_interrupts_at_once(number: signal.Signals) -> None:
         signal.raise_signal(number)
         pytest.fail("the second signal was not taken at once")
     assert caught.value.signal_number == number
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopRequest() as request:
+            signal.raise_signal(signal.SIGHUP)
+            request.check()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_are_restored_after_an_error() -> None:
