@@ -74,6 +74,8 @@ class SourceCapabilities:
         step: A burst must have a multiple of this many samples.
         bits: Of its converter.
         marks: Whether its trigger output marks each row, or only the beginning of a burst.
+        steady: Whether a waveform leaves it as long after its trigger as before, when its line was lost and came back.
+            Otherwise the bench is calibrated again then.
     """
 
     channels: tuple[int, ...]
@@ -82,6 +84,7 @@ class SourceCapabilities:
     step: int = 1
     bits: int
     marks: Literal["row", "burst"]
+    steady: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

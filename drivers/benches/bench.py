@@ -118,6 +118,9 @@ class Bench(PhysicalSystem):
     def _calibrate(self) -> None:  # some benches have nothing to find out
         """Find out what a measurement needs to know of the bench. Called once, when it is opened."""
 
+    def _after_recovery(self) -> None:
+        """Find out again what may have changed while a line was gone. Called once it is set up."""
+
     @abstractmethod
     def _play(self, drive_ND: NDArray[Any], passes: Passes, started: float) -> Reading:
         """Measure checked rows.
@@ -158,6 +161,7 @@ class Bench(PhysicalSystem):
         self._rack.recover()
         try:
             self._setup()
+            self._after_recovery()
         except TransportError as error:
             self._rack.opened = False
             raise MeasurementError(f"{self._spec.name} can't be set up again: {error}") from error

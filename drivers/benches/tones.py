@@ -184,6 +184,10 @@ class ToneBench(Bench):
         self._found["calibration"] = found.as_dict()
         self._confirm()
 
+    def _after_recovery(self) -> None:
+        if not self._source.capabilities.steady:
+            self._calibrate()
+
     def _confirm(self) -> None:
         """Play a few random rows as they are going to be played, and make sure that each is told by its nonce."""
         if self._nonces is None:

@@ -140,6 +140,7 @@ class SoundCard:
             points=(1, MOST),
             bits=self._bits,
             marks="burst",
+            steady=self._reference is not None,
         )
 
     @property
