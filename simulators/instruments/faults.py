@@ -101,21 +101,20 @@ class FaultPlan:
         refusals: int = 1,
     ) -> None:
         self.rates = {fault_kind(kind): rate for kind, rate in (rates or {}).items()}
-        pairs = script.items() if isinstance(script, Mapping) else script
-        self._script = sorted(((number, fault_kind(kind)) for number, kind in pairs), key=lambda pair: pair[0])
+        self._lock = threading.Lock()
+        self._script: list[tuple[int, FaultKind]] = []
         self.seed, self.delay, self.pause, self.refuse_for, self.refusals = seed, delay, pause, refuse_for, refusals
         for kind, rate in self.rates.items():
             if not 0 <= rate <= 1:
                 raise SpecError(f"the rate of fault {kind.value!r} must be 0 to 1 per exchange, got {rate}.")
-        if self._script and not self._script[0][0] >= 0:
-            raise SpecError(f"faults must be scripted for exchanges >= 0, got {self._script[0][0]}.")
         for name in _TIMES:
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"{name} of faults must be >= 0 s and finite, got {getattr(self, name)} s.")
         if not refusals >= 0:
             raise SpecError(f"refusals must be >= 0, got {refusals}.")
         self._counts: Counter[FaultKind] = Counter()
-        self._lock = threading.Lock()
+        for number, kind in script.items() if isinstance(script, Mapping) else script:
+            self.add(kind, number)
 
     @property
     def counts(self) -> dict[FaultKind, int]:
@@ -128,6 +127,17 @@ class FaultPlan:
         """What is left of the script."""
         with self._lock:
             return tuple(self._script)
+
+    def add(self, kind: Any, exchange: int = 0) -> None:
+        """Add a fault to the script: at an exchange, or the first one after it at which it can act.
+
+        Raises:
+            SpecError: The kind is unknown, or the number is not >= 0.
+        """
+        if not exchange >= 0:
+            raise SpecError(f"faults must be scripted for exchanges >= 0, got {exchange}.")
+        with self._lock:
+            self._script = sorted([*self._script, (exchange, fault_kind(kind))], key=lambda pair: pair[0])
 
     def draw(self, exchange: int, *, among: Collection[FaultKind] = _ALL) -> FaultKind | None:
         """Return the fault of an exchange, counted; None for none.

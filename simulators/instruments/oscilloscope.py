@@ -45,7 +45,7 @@ class Oscilloscope(ScpiDevice):
         rig: What it is connected to.
         role: Its name in the rig's log.
         model: Decides channels, memory and rate.
-        noise: At its inputs, as a share of the full scale (half of the range).
+        noise: At its inputs, as a share of the full scale, half of the range; by default a quarter of a code of 8 bits.
         clock: Relative error of its clock; positive where samples are too far apart.
         jitter: Standard deviation of the trigger's time, in s.
         corner: Of AC coupling, in Hz.
@@ -72,7 +72,7 @@ class Oscilloscope(ScpiDevice):
         *,
         role: str = "detector",
         model: str = "DSO-X 3024T",
-        noise: float = 1e-3,
+        noise: float = 2e-3,
         clock: float = 0.0,
         jitter: float = 0.0,
         corner: float = 10.0,

@@ -24,6 +24,14 @@ def test_a_scripted_fault_that_can_not_act_waits_until_it_can() -> None:
     assert plan.draw(3, among=BLOCK_FAULTS) is FaultKind.TRUNCATED
 
 
+def test_a_fault_can_be_added_while_it_runs() -> None:
+    plan = FaultPlan(script={5: "delay"})
+    plan.add("stall", 4)
+    assert plan.draw(3) is None
+    plan.add("dropped")
+    assert [plan.draw(number) for number in (4, 5, 6)] == [FaultKind.DROPPED, FaultKind.STALL, FaultKind.DELAY]
+
+
 def test_rates_are_kept_and_depend_on_neither_order_nor_other_kinds() -> None:
     exchanges = 4000
     alone = FaultPlan(rates={"delay": 0.1}, seed=3)
