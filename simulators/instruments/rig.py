@@ -153,16 +153,18 @@ class Rig:
         self._listeners: list[Listener] = []
         self._events: deque[Event] = deque(maxlen=_EVENTS)
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._lock, self._noting = threading.Lock(), threading.Lock()
 
     @property
     def log(self) -> tuple[Event, ...]:
         """What outputs and detectors did, in order; the last ten thousand events."""
-        return tuple(self._events)
+        with self._noting:
+            return tuple(self._events)
 
     def note(self, role: str, kind: Happening, *, channel: int = 0, peak: float = 0.0) -> None:
         """Add to the log."""
-        self._events.append(Event(time.monotonic(), role, kind, channel, peak))
+        with self._noting:  # so that order and times agree
+            self._events.append(Event(time.monotonic(), role, kind, channel, peak))
 
     def connect(self, listener: Listener) -> None:
         """Let a detector hear what is played from now on."""
