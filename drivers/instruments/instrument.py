@@ -13,6 +13,8 @@ from ..transport import Transport
 
 SIMULATED = "SIMULATED"
 """In the serial number that a simulated instrument answers to `*IDN?`, so that nobody takes it for a real one."""
+BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits between attempts to reopen a line, in s."""
 
 
 class ScpiInstrument:
@@ -44,7 +46,7 @@ class ScpiInstrument:
         resource: str,
         backend: str = "",
         timeout: float = 5.0,
-        backoff: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0),
+        backoff: tuple[float, ...] = BACKOFF,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:

@@ -22,7 +22,7 @@ from .arb_channel import FEWEST, LARGEST_CODE, ArbChannel
 from .burst_codes import burst_codes
 from .command import Action, Choice, Question, switch
 from .exchange import ask_whole, complete, drop_errors
-from .instrument import ScpiInstrument
+from .instrument import BACKOFF, ScpiInstrument
 
 _CHANNELS = {"33511B": 1, "33512B": 2, "33521B": 1, "33522B": 2}
 _KEPT = 32  # bursts kept in memory before it is cleared
@@ -59,6 +59,7 @@ class Keysight33500B(ScpiInstrument):
         points: Points of the waveform memory of a channel: 1 000 000, or up to 16 000 000 with the memory option.
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what an upload takes.
+        backoff: Waits between attempts to reopen a lost line, in s.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -93,12 +94,15 @@ class Keysight33500B(ScpiInstrument):
         points: int = 1_000_000,
         backend: str = "",
         timeout: float = 5.0,
+        backoff: tuple[float, ...] = BACKOFF,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         if not FEWEST <= points <= 16_000_000:
             raise InputError(f"points of a 33500B must be {FEWEST} to 16000000, got {points}.")
-        super().__init__(resource=resource, backend=backend, timeout=timeout, transport=transport, check=check)
+        super().__init__(
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
+        )
         self._points, self._timeout = points, timeout
         self._asked: SourceSetup | None = None
         self._made: SourceSetup | None = None

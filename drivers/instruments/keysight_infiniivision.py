@@ -21,7 +21,7 @@ from ..transport import Deadline, Transport
 from .command import Setting
 from .exchange import ask_whole, complete
 from .infiniivision_commands import NUMBERS, InfiniiVisionCommands
-from .instrument import ScpiInstrument
+from .instrument import BACKOFF, ScpiInstrument
 from .preamble import Preamble, read_preamble, refuse_holes
 from .record_plan import RecordPlan, plan_record
 from .setup_checks import check_detector_setup
@@ -64,6 +64,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         high_resolution: Average neighbouring samples of the converter, for more bits and less noise.
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what a transfer takes.
+        backoff: Waits between attempts to reopen a lost line, in s.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -87,12 +88,15 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         high_resolution: bool = False,
         backend: str = "",
         timeout: float = 5.0,
+        backoff: tuple[float, ...] = BACKOFF,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.TRIGGER_LEVEL.word(trigger_level)
         self.IMPEDANCE.word(impedance)
-        super().__init__(resource=resource, backend=backend, timeout=timeout, transport=transport, check=check)
+        super().__init__(
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
+        )
         self._level, self._impedance = trigger_level, impedance
         self._type = "high resolution" if high_resolution else "normal"
         self._timeout = timeout

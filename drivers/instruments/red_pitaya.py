@@ -17,7 +17,7 @@ from ..roles import Capture, DetectorCapabilities, DetectorSetup, SourceCapabili
 from ..transport import Deadline, Transport
 from .command import Question
 from .exchange import complete
-from .instrument import ScpiInstrument
+from .instrument import BACKOFF, ScpiInstrument
 from .red_pitaya_digitiser import Jumper, RedPitayaDigitiser
 from .red_pitaya_generator import RedPitayaGenerator
 
@@ -54,6 +54,7 @@ class RedPitaya(ScpiInstrument):
         trigger: What starts a record: the beginning of a burst (`AWG_PE`), or a rising edge at DIO0_P (`EXT_PE`).
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what an upload takes; the board takes 50 ms for a short one.
+        backoff: Waits between attempts to reopen a lost line, in s.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -80,6 +81,7 @@ class RedPitaya(ScpiInstrument):
         trigger: Literal["AWG_PE", "EXT_PE"] = "AWG_PE",
         backend: str = "",
         timeout: float = 5.0,
+        backoff: tuple[float, ...] = BACKOFF,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -89,7 +91,9 @@ class RedPitaya(ScpiInstrument):
             raise InputError(f"volts_out of a Red Pitaya must be 0.01 to 100 V for each of 2 outputs, got {volts_out}.")
         if trigger not in ("AWG_PE", "EXT_PE"):
             raise InputError(f"trigger of a Red Pitaya must be AWG_PE or EXT_PE, got {trigger!r}.")
-        super().__init__(resource=resource, backend=backend, timeout=timeout, transport=transport, check=check)
+        super().__init__(
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
+        )
         self._generator = RedPitayaGenerator(self.session, volts_out=volts_out, timeout=timeout)
         self._digitiser = RedPitayaDigitiser(self.session, jumpers=jumpers, trigger=trigger)
         self._trigger = trigger

@@ -18,7 +18,7 @@ from ..roles import Sweeps, SweepSetup
 from ..transport import Deadline, Transport
 from .command import Action, Question, switch
 from .exchange import ask_whole, complete
-from .instrument import ScpiInstrument
+from .instrument import BACKOFF, ScpiInstrument
 from .rohde_schwarz_channel import SweepChannel
 
 _OVERLOAD = 9.8e37  # below 9.9E37 and 9.91E37, by which an overload and a missing value are told
@@ -46,6 +46,7 @@ class RohdeSchwarzZNB(ScpiInstrument):
         power_limit: Largest power in dBm that is ever set: what is connected must bear it.
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what a block takes.
+        backoff: Waits between attempts to reopen a lost line, in s.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -75,13 +76,16 @@ class RohdeSchwarzZNB(ScpiInstrument):
         power_limit: float = 0.0,
         backend: str = "",
         timeout: float = 5.0,
+        backoff: tuple[float, ...] = BACKOFF,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         low, high = SweepChannel.POWER.low, SweepChannel.POWER.high
         if not low <= power_limit <= high:
             raise InputError(f"power_limit of a ZNB must be {low:g} to {high:g} dBm, got {power_limit:g} dBm.")
-        super().__init__(resource=resource, backend=backend, timeout=timeout, transport=transport, check=check)
+        super().__init__(
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
+        )
         self._channel = SweepChannel(self.session, timeout=timeout)
         self._power_limit = power_limit
         self._setup: SweepSetup | None = None
