@@ -74,9 +74,9 @@ class ServerOptions:
 class InstrumentServer:
     """Serves one instrument on 127.0.0.1, and nowhere else.
 
-    A message is one exchange: they are counted from 0, whatever connection they come from. A fault acts on the answer,
-    after the message was carried out. A line or a block beyond its limit ends in the error queue, and the connection
-    is dropped: where the next message begins is not known.
+    A message that is answered is an exchange, together with what came before it: they are counted from 0, whatever
+    connection they come from. A fault acts on the answer, after the message was carried out. A line or a block beyond
+    its limit ends in the error queue, and the connection is dropped: where the next message begins is not known.
 
     Args:
         device: The instrument. The server owns it: it is closed with it.
@@ -266,6 +266,8 @@ class InstrumentServer:
     def _answer(self, connection: socket.socket, message: Message) -> bool:
         """Carry out a message and send its answers; return whether the connection stays."""
         answers = self._carry_out(message)
+        if not answers:
+            return True
         exchange, previous = next(self._exchange), self._previous
         overloaded = self._overloaded(answers)
         kind = self.faults.draw(exchange, among=possible(answers, previous, overloaded))

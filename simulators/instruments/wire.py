@@ -10,7 +10,6 @@ from .faults import ANSWER_FAULTS, BLOCK_FAULTS, FaultKind, FaultPlan
 
 _STRAY = b"1"
 _GARBAGE = 40  # bytes
-_ANYWHERE = frozenset({FaultKind.DELAY, FaultKind.DROPPED, FaultKind.REFUSED, FaultKind.QUEUED_ERROR})
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,6 @@ class Reply:
 
 def possible(answers: Sequence[Answer], previous: bytes, overloaded: Sequence[Answer] | None) -> frozenset[FaultKind]:
     """Return the kinds of fault that can act on a message with these answers."""
-    if not answers:
-        return _ANYWHERE
     kinds = ANSWER_FAULTS | {FaultKind.QUEUED_ERROR}
     if not previous:
         kinds -= {FaultKind.STALE}
