@@ -14,7 +14,6 @@ from scipy import stats
 
 from physnet.contracts import Differentiable, PhysicalSystem, Stateful, Tunable
 from physnet.errors import DriveError, MeasurementError, SessionError, SpecError
-from physnet.simulators.dipole_layout import Layout, furnish
 from physnet.simulators.drift import Drift
 from physnet.simulators.programmable_cavity import ProgrammableCavity
 from physnet.testing import SystemConformance, random_drives
@@ -313,31 +312,6 @@ def test_parameters_are_written_counted_and_checked() -> None:
     assert small().parameters == {}
     with pytest.raises(DriveError, match="none"):
         small().configure({"elements": np.zeros(3)})
-
-
-def layout(**options: Any) -> Layout:
-    usual: dict[str, Any] = {"size": (2.4, 1.8), "wall_spacing": 0.03, "driven": 60, "trainable": 20}
-    usual |= {"element_spacing": None, "standoff": 0.03, "scatterers": 24, "antennas": 6, "wavelength": 0.12, "seed": 0}
-    return furnish(**usual | options)
-
-
-def test_things_keep_clear_of_each_other() -> None:
-    found = layout()
-    everything = np.concatenate((found.fixed, found.elements, found.antennas))
-    distance = np.hypot(*(everything[:, None] - everything[None]).transpose(2, 0, 1))
-    np.fill_diagonal(distance, np.inf)
-    assert len(found.fixed) == 280 + 24 and len(found.elements) == 80 and found.trainable.sum() == 20
-    # The fence is spaced 0.03 m along itself, less across a corner; elements stand 0.03 m before it.
-    assert distance.min() > 0.03 / math.sqrt(2) - 1e-9
-    assert distance[-6:].min() >= 0.03
-    assert np.all((found.elements >= 0.03 - 1e-12) & (found.elements <= np.array([2.37, 1.77]) + 1e-12))
-    assert np.diff(np.flatnonzero(found.trainable)).tolist() == [4] * 19  # among the driven ones
-
-
-def test_more_antennas_move_nothing() -> None:
-    few, many = layout(), layout(antennas=12)
-    assert np.array_equal(few.fixed, many.fixed) and np.array_equal(few.antennas, many.antennas[:6])
-    assert not np.array_equal(few.antennas, layout(seed=1).antennas)
 
 
 @pytest.mark.parametrize(
