@@ -32,8 +32,8 @@ def _rows(kind: str) -> list[tuple[str, str]]:
             ]
         case "experiments":
             return [(name, load_experiment(name).title + " (the default)" * (name == DEFAULT)) for name in shipped()]
-        case "rules":
-            return [_registered("rules", name) for name in registry.names("rules")]
+        case "rules" | "instruments":
+            return [_registered(kind, name) for name in registry.names(kind)]
         case _:
             own = ("FILE.py:NAME", "Your own system: a PhysicalSystem, or what makes one, in a Python file.")
             return [*(_registered("systems", name) for name in registry.names("systems")), own]

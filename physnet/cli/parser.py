@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from .arguments import as_json, device, experiment, later, overrides, run
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; argparse itself exits with 2 on a mistake, and with 0 after `--help` or `--version`."""
@@ -27,6 +29,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _characterise(commands)
     _check(commands)
     _twin(commands)
+    _devices(commands)
+    _simulate(commands)
     return parser.parse_args(arguments)
 
 
@@ -38,7 +42,7 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "train",
         help="train a network; without arguments, the embedded default",
         description="Train a network and record the run. Without arguments: digits through a simulated medium.",
-        parents=[_experiment(), _device(), _json()],
+        parents=[experiment(), device(), as_json()],
     )
     parser.add_argument(
         "--controls",
@@ -50,7 +54,12 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="first measure what each system does, and keep that in the run's folder (costs passes, which are counted)",
     )
-    parser.set_defaults(command=_later("train", "train"))
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only print what would be sent to the instruments for the first rows; nothing is opened, nothing recorded",
+    )
+    parser.set_defaults(command=later("train", "train"))
 
 
 def _resume(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,20 +68,13 @@ def _resume(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="go on with a run that was killed or stopped",
         description="Go on with a run that ended early, from its newest checkpoint: on a reproducible system to the "
         "same weights, to the bit. Refused where code, bench or configuration are not as they were.",
-        parents=[_run(), _device(), _json()],
+        parents=[run(), device(), as_json()],
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        help="change a value of the run's experiment; needs --accept-changes",
-    )
+    overrides(parser, "change a value of the run's experiment; needs --accept-changes")
     parser.add_argument(
         "--accept-changes", action="store_true", help="go on though something changed, and record what did"
     )
-    parser.set_defaults(command=_later("resume", "resume"))
+    parser.set_defaults(command=later("resume", "resume"))
 
 
 def _recover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,10 +83,10 @@ def _recover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="repair what a kill, a full disk or a cut copy left of a run",
         description="Look through a run's folder, repair it, and say exactly what was lost. Nothing is destroyed: "
         "originals are kept beside what was repaired. Brings sessions of an older physnet up to date.",
-        parents=[_run(), _json()],
+        parents=[run(), as_json()],
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.set_defaults(command=_later("recover", "recover_run"))
+    parser.set_defaults(command=later("recover", "recover_run"))
 
 
 def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,16 +103,16 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     how.add_argument("--once", action="store_true", help="print how it stands, and end")
     how.add_argument("--json", action="store_true", help="print how it stands as one JSON object, and end")
     how.add_argument("--list", action="store_true", help="list the runs that go on")
-    parser.set_defaults(command=_later("watch", "watch"))
+    parser.set_defaults(command=later("watch", "watch"))
 
 
 def _show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "show", help="print what a run did", description="Print what a run did.", parents=[_run()]
+        "show", help="print what a run did", description="Print what a run did.", parents=[run()]
     )
     parser.add_argument("--plot", action="store_true", help="also write figures")
     parser.add_argument("--figures", metavar="DIR", help="where to; the run's folder `figures` when left out")
-    parser.set_defaults(command=_later("runs", "show"))
+    parser.set_defaults(command=later("runs", "show"))
 
 
 def _report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -119,7 +121,7 @@ def _report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="write a run, or several side by side, as a page",
         description="Write all that is known of a run as one HTML page that needs nothing but itself; several runs are "
         "compared.",
-        parents=[_json()],
+        parents=[as_json()],
     )
     parser.add_argument(
         "runs",
@@ -133,7 +135,7 @@ def _report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="FILE",
         help="the page (default: report.html in the run's folder; of several runs, in the current folder)",
     )
-    parser.set_defaults(command=_later("report", "write_report"))
+    parser.set_defaults(command=later("report", "write_report"))
 
 
 def _controls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -142,13 +144,13 @@ def _controls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="compare a run with its controls",
         description="Train the network and its controls (physics zeroed, random projection, ...) with the same splits "
         "and seeds, and say whether the physics helped. Goes on where it was stopped.",
-        parents=[_run(), _device(), _json()],
+        parents=[run(), device(), as_json()],
     )
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="seeds, instead of those the experiment declared; the report tells"
     )
     parser.add_argument("--figure", action="store_true", help="also write figures/controls.png in the run's folder")
-    parser.set_defaults(command=_later("controls", "controls"))
+    parser.set_defaults(command=later("controls", "controls"))
 
 
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -156,7 +158,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "evaluate",
         help="measure a trained network again",
         description="Classify labelled samples with the weights of a run, through the systems of its experiment.",
-        parents=[_run(), _device(), _json()],
+        parents=[run(), device(), as_json()],
     )
     parser.add_argument(
         "--dataset",
@@ -164,7 +166,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="test|validation|train|FILE",
         help="a split of the run's own data, or a labelled CSV, NPZ or HDF5 file with the same columns (default: test)",
     )
-    parser.set_defaults(command=_later("runs", "evaluate_run"))
+    parser.set_defaults(command=later("runs", "evaluate_run"))
 
 
 def _predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,17 +174,17 @@ def _predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "predict",
         help="classify new samples",
         description="Classify the samples of a file with a trained network; prints CSV: row, predicted class.",
-        parents=[_run(), _device()],
+        parents=[run(), device()],
     )
     parser.add_argument("file", metavar="FILE", help="CSV, NPZ or HDF5 with the columns that the run was trained on")
-    parser.set_defaults(command=_later("runs", "predict"))
+    parser.set_defaults(command=later("runs", "predict"))
 
 
 def _list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("list", help="list what an experiment can name", description="List what there is.")
-    kinds = ("systems", "rules", "datasets", "encoders", "experiments")
+    kinds = ("systems", "instruments", "rules", "datasets", "encoders", "experiments")
     parser.add_argument("kind", choices=kinds, help="what to list")
-    parser.set_defaults(command=_later("listing", "list_names"))
+    parser.set_defaults(command=later("listing", "list_names"))
 
 
 def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -191,7 +193,7 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="measure what a system does, before any training",
         description="Measure noise, linearity, mixing, rank, sign, memory, drift and saturation of a system, or of "
         "every system of an experiment or a run, and say what a network can and can't learn through it.",
-        parents=[_json()],
+        parents=[as_json()],
     )
     parser.add_argument(
         "target",
@@ -199,13 +201,10 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="a registered system, bench.py:name, an experiment (a TOML file or the name of a shipped one), or a run's "
         "folder",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
+    overrides(
+        parser,
+        "an option of the system, for example drives=64 or impairments.noise=0.02; for an experiment, as in train",
         metavar="KEY=VALUE",
-        help="an option of the system, for example drives=64 or impairments.noise=0.02; for an experiment, as in train",
     )
     parser.add_argument("--passes", type=int, metavar="N", help="rows to play into each system (default: 2000)")
     parser.add_argument(
@@ -215,7 +214,7 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--output", metavar="DIR", help="folder for the files (default: the run's own, else the current one)"
     )
     parser.add_argument("--plot", action="store_true", help="also write a figure")
-    parser.set_defaults(command=_later("characterise", "characterise_target"))
+    parser.set_defaults(command=later("characterise", "characterise_target"))
 
 
 def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -223,7 +222,7 @@ def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "check",
         help="look through an experiment before a long run",
         description="Predict passes, hours, disk and memory of a run, check data and limits, and rehearse three steps.",
-        parents=[_experiment(), _device(), _json()],
+        parents=[experiment(), device(), as_json()],
     )
     parser.add_argument("--controls", action="store_true", help="count in what train --controls would add")
     parser.add_argument("--characterise", action="store_true", help="count in what train --characterise would add")
@@ -232,32 +231,7 @@ def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="rehearse on measured systems too: this drives them. Simulated ones are rehearsed in any case",
     )
-    parser.set_defaults(command=_later("check", "check"))
-
-
-# What several commands take, written once: each is a parser without a command of its own, a parent of theirs.
-
-
-def _shared() -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(add_help=False)
-
-
-def _experiment() -> argparse.ArgumentParser:
-    parser = _shared()
-    parser.add_argument(
-        "experiment", nargs="?", metavar="EXPERIMENT", help="a TOML file, or the name of a shipped experiment"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        help="change a value of the experiment, for example rule.theta=4 or layers.*.skip=false; repeat as needed",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="the seed, instead of the experiment's")
-    parser.add_argument("--output", metavar="DIR", help="folder in which the run's own folder is made")
-    return parser
+    parser.set_defaults(command=later("check", "check"))
 
 
 def _twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -266,7 +240,7 @@ def _twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="fit a digital stand-in to the raw data of a run",
         description="Fit digital stand-ins for a system to the raw drives and responses of a run (session.raw), and "
         "say how far off they are on drives they were not fitted to. An experiment uses one as a system, type 'twin'.",
-        parents=[_run(), _json()],
+        parents=[run(), as_json()],
     )
     parser.add_argument("--system", metavar="NAME", help="system of the run; not needed where it has one only")
     kinds = ("linear", "coherent", "mlp", "all")
@@ -284,34 +258,34 @@ def _twin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="file, instead of twin-SYSTEM-KIND.npz in the run")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the fit (default: 0)")
-    parser.set_defaults(command=_later("twin", "twin"))
+    parser.set_defaults(command=later("twin", "twin"))
 
 
-def _run() -> argparse.ArgumentParser:
-    parser = _shared()
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or a folder of runs: then the newest")
-    return parser
+def _devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "devices",
+        help="list ports and instruments that this computer has",
+        description="List serial ports, VISA resources, sound devices and drivers. Nothing is opened, unless asked for "
+        "with --identify: opening a port can reset a board or disturb a colleague.",
+        parents=[as_json()],
+    )
+    parser.add_argument(
+        "--identify",
+        nargs="*",
+        default=None,
+        metavar="RESOURCE",
+        help="open VISA resources and ask who they are: those named, or all; serial ports only when named",
+    )
+    parser.set_defaults(command=later("devices", "devices"))
 
 
-def _device() -> argparse.ArgumentParser:
-    parser = _shared()
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the digital part runs")
-    return parser
-
-
-def _json() -> argparse.ArgumentParser:
-    parser = _shared()
-    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object on one line")
-    return parser
-
-
-class _later:  # noqa: N801 - used as a function
-    """A command that is imported when it is called."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
-
-    def __call__(self, arguments: argparse.Namespace) -> int:
-        import importlib
-
-        return int(getattr(importlib.import_module(f"{__package__}.{self._module}"), self._name)(arguments))
+def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "simulate",
+        help="serve simulated instruments in the place of a bench",
+        description="Serve the instruments of a bench file, simulated, with a simulated medium between them, where its "
+        "table simulation.resources says. Drivers and transports that talk to them are the real ones. Ends with "
+        "Ctrl-C.",
+    )
+    parser.add_argument("bench", metavar="BENCH", help="a bench file (TOML)")
+    parser.set_defaults(command=later("simulate", "simulate"))

@@ -28,6 +28,7 @@ from ..session import Session, new_run_folder, open_run
 from ..trainer import Trainer
 from .characterise import characterise_network
 from .controls import draw, run_study
+from .dry_run import dry_run
 
 
 def choose_device(name: str) -> str:
@@ -46,6 +47,8 @@ def choose_device(name: str) -> str:
 def train(arguments: argparse.Namespace) -> int:
     """Train, record, and say how it went."""
     experiment = load_experiment(arguments.experiment, overrides=overrides_of(arguments))
+    if arguments.dry_run:
+        return dry_run(experiment)
     device = choose_device(arguments.device)
     if arguments.controls:
         plan(experiment)  # what is wrong with the controls is told before the hours of training, not after
