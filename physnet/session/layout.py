@@ -36,6 +36,7 @@ from ..errors import SessionError
 from ..records import ResponseStatistics, RunPlan, RunResult, Tensors
 from ..weights import sha256
 from . import contents, environment, table
+from .attributes import attach
 from .table import Column
 
 SCHEMA = 2
@@ -212,9 +213,10 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
     check(plan)
     layers, classes = len(plan.layers), len(plan.classes)
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver=FORMAT) as file:
+    with environment.asked() as answer, h5py.File(buffer, "w", libver=FORMAT) as file:
         moment = now()
-        file.attrs.update(
+        attach(
+            file,
             {
                 "NX_class": "NXroot",
                 "default": "entry",
@@ -222,40 +224,36 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
                 "creator": "physnet",
                 "physnet_schema": SCHEMA,
                 "run": run or uuid.uuid4().hex,
-            }
+                "physnet_version": environment.version("physnet"),
+            },
         )
-        file.attrs["physnet_version"] = environment.version("physnet")
         entry = _group(file, "entry", "NXentry", default="epochs")
         entry["title"] = plan.title.replace("\0", " ")
         entry["start_time"] = moment
         _fixed(entry, "end_time", 40, "")
         entry["seed"] = str(plan.seed)  # seeds may have more than 64 bits
         entry.create_dataset("classes", data=list(plan.classes), dtype=h5py.string_dtype(), shape=(classes,))
-        for name, value in {
-            "configuration": plan.configuration,
-            "environment": {**environment.describe(), "code": dict(plan.code)},
-            "data": plan.data,
-        }.items():
+        for name, value in {"configuration": plan.configuration, "environment": None, "data": plan.data}.items():
             entry[name] = dump(name, value)
-            entry[name].attrs["media_type"] = "application/json"
+            attach(entry[name], {"media_type": "application/json"})
 
         systems = _group(entry, "systems", "NXcollection")
         for index, (name, spec) in enumerate(plan.systems.items()):
             kind = str(spec.get("kind", "not stated"))
             group = _group(systems, key(name), "NXinstrument", name=name, kind=kind, index=index)
             group["spec"] = dump(f"the spec of system {name}", spec)
-            group["spec"].attrs["media_type"] = "application/json"
+            attach(group["spec"], {"media_type": "application/json"})
 
         columns = columns_of(plan.metrics, layers)
         for name, axis in AXES.items():
             group = _group(entry, name, "NXdata" if name in SIGNALS else "NXcollection", axes=axis)
-            group.attrs["columns"] = dump(name, [column.name for column in columns[name]])
+            attach(group, {"columns": dump(name, [column.name for column in columns[name]])})
             rows, chunk = ROOM[name]
             table.create(group, columns[name], rows=rows, chunk=chunk)
-        entry["steps"].attrs["signal"] = next(iter(plan.metrics), "seconds")
-        entry["steps"].attrs["metrics"] = dump("metrics", plan.metrics)
-        entry["epochs"].attrs["signal"] = "validation_accuracy"
-        entry["sentinels"].attrs["signal"] = "drift"
+        signal = next(iter(plan.metrics), "seconds")
+        attach(entry["steps"], {"signal": signal, "metrics": dump("metrics", plan.metrics)})
+        attach(entry["epochs"], {"signal": "validation_accuracy"})
+        attach(entry["sentinels"], {"signal": "drift"})
 
         parts = _group(entry, "layers", "NXcollection")
         for index, name in enumerate(plan.layers):
@@ -265,13 +263,13 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
                 response[field] = np.full(plan.response_channels[index], np.nan)
             response["histogram"] = np.full(BINS, -1, dtype=np.int64)
             response["edges"] = np.full(BINS + 1, np.nan)
-            response.attrs.update({"dead_channels": 0, "clipped_rows": 0})
+            attach(response, {"dead_channels": 0, "clipped_rows": 0})
             contents.seal_responses(response)
 
         weights = _group(entry, "weights", "NXcollection", sha256=np.array(b"", dtype="S64"))
         for name, tensor in plan.tensors.items():
             dataset = weights.create_dataset(key(name), data=np.zeros_like(np.asarray(tensor), order="C"))
-            dataset.attrs["name"], dataset.attrs["written"] = name, 0
+            attach(dataset, {"name": name, "written": 0})
 
         result = _group(entry, "result", "NXcollection")
         _fixed(result, "status", 16, "running")
@@ -280,16 +278,17 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
         _fixed(result, "baselines", 4096, "{}")
         for field in ("test_accuracy", "validation_accuracy", "seconds"):
             result[field] = np.nan
-        result["seconds"].attrs["units"] = "s"
+        attach(result["seconds"], {"units": "s"})
         for field in ("physical_passes", "epochs", "steps", "kept_epoch"):
             result[field] = np.int64(-1)
         result["layer_accuracy"] = np.full(layers, np.nan)
         result["confusion"] = np.full((classes, classes), -1, dtype=np.int64)
-        result["confusion"].attrs["long_name"] = "test samples by (true class, predicted class)"
+        attach(result["confusion"], {"long_name": "test samples by (true class, predicted class)"})
         passes = _group(result, "passes", "NXcollection")
         for purpose in PURPOSES:
             passes[purpose] = np.int64(-1)
         contents.seal_result(entry)
+        entry["environment"][()] = dump("environment", {**answer(), "code": dict(plan.code)})
         contents.seal_description(file)
     return buffer.getvalue()
 
@@ -366,8 +365,7 @@ def other_plan(entry: h5py.Group, plan: RunPlan) -> str:
 
 def _group(parent: h5py.Group, name: str, kind: str, /, **attributes: Any) -> h5py.Group:
     group = parent.create_group(name, track_order=False)
-    group.attrs["NX_class"] = kind
-    group.attrs.update(attributes)
+    attach(group, {"NX_class": kind, **attributes})
     return group
 
 

@@ -44,6 +44,7 @@ FAILURES = (
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _BLOCK = 1 << 20
 _DEEPEST = 64
+_KINDS = {h5py.h5g.GroupID: h5py.Group, h5py.h5d.DatasetID: h5py.Dataset}
 
 
 class NotHDF5(ValueError):
@@ -242,9 +243,13 @@ def _below(group: Any, path: str) -> Any:
     for name in path.split("/"):
         if not isinstance(group, h5py.Group):
             raise ValueError(f"{path} is not there")
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        key = name.encode("utf-8", "surrogateescape")
+        if not group.id.__contains__(key):
+            raise ValueError(f"{path} is not there")
+        if group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"{path} is a link")
-        group = group[name]
+        found = h5py.h5o.open(group.id, key)
+        group = _KINDS.get(type(found), h5py.Datatype)(found)
     return group
 
 

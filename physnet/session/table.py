@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .attributes import attach
 from .safety import Source
 
 CRC = "crc32"
@@ -129,10 +130,9 @@ def create(group: h5py.Group, columns: Sequence[Column], *, rows: int, chunk: in
             dcpl=_at_once(),
         )
         if column.units and column.name != CRC:
-            dataset.attrs["units"] = column.units
-    group[CRC].attrs["long_name"] = (
-        "zlib.crc32 over the row's values: columns in order of /entry/<group>@columns, little-endian"
-    )
+            attach(dataset, {"units": column.units})
+    covered = "zlib.crc32 over the row's values: columns in order of /entry/<group>@columns, little-endian"
+    attach(group[CRC], {"long_name": covered})
 
 
 def resize(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
