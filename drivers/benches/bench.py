@@ -131,13 +131,13 @@ class Bench(PhysicalSystem):
         """
 
     def _get_ready(self) -> None:
-        """Set up and calibrate; a fault of a line costs an attempt, of which there are a few."""
+        """Set up and calibrate; a fault costs an attempt, of which there are a few."""
         for left in reversed(range(_ATTEMPTS)):
             try:
                 self._setup()
                 self._calibrate()
                 return
-            except TransportError:
+            except FaultError:  # what the calibration finds out to be wrong is no fault of a line
                 if not left:
                     raise
                 self._rack.recover()
@@ -162,7 +162,7 @@ class Bench(PhysicalSystem):
         try:
             self._setup()
             self._after_recovery()
-        except TransportError as error:
+        except FaultError as error:
             self._rack.opened = False
             raise MeasurementError(f"{self._spec.name} can't be set up again: {error}") from error
 

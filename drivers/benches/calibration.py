@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physnet.errors import MeasurementError
+from physnet.errors import InputError, MeasurementError
 
 from .alignment import find_delay
 from .burst import BurstPlayer, Records
@@ -99,13 +99,20 @@ class Calibrator:
         """Play the rows, and find out what there is to find out.
 
         Raises:
-            MeasurementError: A trigger was missed, something clipped, the pilot is too weak, or the medium rings for
-                longer than it may.
+            InputError: Something clipped, the pilot is too weak, or the medium rings for longer than it may: the bench
+                is not as its file says.
+            MeasurementError: A trigger was missed.
             TransportError: A line failed.
         """
-        section, codec = self._section, self._codec
-        kinds = [_ON, _OFF, *([_PROBE] if section.delay == "measured" else [])] * section.rows
+        kinds = [_ON, _OFF, *([_PROBE] if self._section.delay == "measured" else [])] * self._section.rows
         played = [self._play(kinds[first : first + self._player.rows]) for first in self._firsts(len(kinds))]
+        try:
+            return self._evaluated(kinds, played)
+        except MeasurementError as error:
+            raise InputError(f"the bench must be as its file says, and its calibration says: {error}") from error
+
+    def _evaluated(self, kinds: list[int], played: list[Records]) -> Calibration:
+        section, codec = self._section, self._codec
         volts_NCT = np.concatenate([records.volts_NCT for records in played])
         clipped_N = np.concatenate([records.clipped_N for records in played])
         kind_N, one = np.array(kinds), played[0]

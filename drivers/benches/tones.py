@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physnet.contracts import Cost, DriveSpec, Flag, Passes, Reading, ResponseSpec, SystemSpec
-from physnet.errors import MeasurementError, SpecError
+from physnet.errors import InputError, MeasurementError, SpecError
 
 from ..roles import Detector, Source, SourceSetup
 from .averaging import average_responses, average_traces, spread, subtract_dark
@@ -207,7 +207,10 @@ class ToneBench(Bench):
         levels = self._codec.pilot_levels(
             records.volts_NCT, sample_rate=records.sample_rate, start=records.start, delay=self._calibration.delay
         )
-        self._found["calibration"]["pilot_confirmed"] = self._calibration.pilot.confirm(levels, words_N)
+        try:
+            self._found["calibration"]["pilot_confirmed"] = self._calibration.pilot.confirm(levels, words_N)
+        except MeasurementError as error:
+            raise InputError(f"the bench must tell rows by their pilot: {error}") from error
 
     def _play(self, drive_ND: NDArray[Any], passes: Passes, started: float) -> Reading:
         rows, whole = len(drive_ND), len(drive_ND) + self._dark

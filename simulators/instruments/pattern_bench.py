@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from physnet import registry
 from physnet.contracts import PhysicalSystem
 from physnet.errors import ExperimentError
@@ -68,7 +70,7 @@ class SimulatedPatternBench:
         frequencies = tuple(float(value) for value in analyser.get("frequencies", ()))
         self.system: PhysicalSystem = _make_system(medium, board, frequencies, seed=seed, base=base)
         """What is behind the instruments."""
-        shared = SharedSystem(self.system)
+        shared = self._shared = SharedSystem(self.system)
         sweeping = checked_options(
             SimulatedNetworkAnalyser,
             own.get("analyser", {}),
@@ -115,6 +117,8 @@ class SimulatedPatternBench:
         with contextlib.ExitStack() as stack:
             stack.callback(self.board.close)
             stack.enter_context(self.system)
+            # What the medium computes once it computes now: a board waits for no first row.
+            self._shared.respond(np.zeros((1, self.system.spec.drive.channels)))
             self._server.start()
             stack.callback(self._server.stop)
             self.board.start()

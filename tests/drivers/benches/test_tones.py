@@ -280,7 +280,7 @@ def test_a_guard_that_is_too_short_is_refused_when_the_bench_is_opened() -> None
 
 def test_a_medium_that_rings_too_long_is_refused() -> None:
     loop = Loop(impulses(ring=30e-3))
-    with pytest.raises(InputError, match="can't be set up"), made(loop):
+    with pytest.raises(InputError, match="the bench must be as its file says"), made(loop):
         pass
 
 
