@@ -56,6 +56,11 @@ class SimulatedBoard:
         """Rows played."""
         return self._protocol.rows
 
+    @property
+    def exchanges(self) -> int:
+        """Requests so far, those that a fault met included; without a plan of faults they are not counted."""
+        return self._wire.exchanges
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()

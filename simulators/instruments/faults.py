@@ -100,13 +100,10 @@ class FaultPlan:
         refuse_for: float = 0.0,
         refusals: int = 1,
     ) -> None:
-        self.rates = {fault_kind(kind): rate for kind, rate in (rates or {}).items()}
         self._lock = threading.Lock()
         self._script: list[tuple[int, FaultKind]] = []
         self.seed, self.delay, self.pause, self.refuse_for, self.refusals = seed, delay, pause, refuse_for, refusals
-        for kind, rate in self.rates.items():
-            if not 0 <= rate <= 1:
-                raise SpecError(f"the rate of fault {kind.value!r} must be 0 to 1 per exchange, got {rate}.")
+        self.set_rates(rates or {})
         for name in _TIMES:
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"{name} of faults must be >= 0 s and finite, got {getattr(self, name)} s.")
@@ -127,6 +124,22 @@ class FaultPlan:
         """What is left of the script."""
         with self._lock:
             return tuple(self._script)
+
+    def set_rates(self, rates: Mapping[Any, float]) -> None:
+        """Change the rates, from the next exchange on.
+
+        Args:
+            rates: Probability of each kind per exchange at which it can act, 0 to 1; of those left out, 0.
+
+        Raises:
+            SpecError: A kind is unknown, or a rate is out of its range.
+        """
+        found = {fault_kind(kind): rate for kind, rate in rates.items()}
+        for kind, rate in found.items():
+            if not 0 <= rate <= 1:
+                raise SpecError(f"the rate of fault {kind.value!r} must be 0 to 1 per exchange, got {rate}.")
+        with self._lock:
+            self.rates = found
 
     def add(self, kind: Any, exchange: int = 0) -> None:
         """Add a fault to the script: at an exchange, or the first one after it at which it can act.

@@ -46,7 +46,8 @@ class FrameFaults:
 
     def __init__(self, line: Line, plan: FaultPlan | None, wait: Callable[[float], object]) -> None:
         self._line, self._plan, self._wait = line, plan, wait
-        self._exchange = 0
+        self.exchanges = 0
+        """Requests so far."""
         self._rest = b""
         self._due: list[tuple[FaultKind, int]] = []  # faults of the answers to come, and their exchange
         self._held = b""
@@ -96,7 +97,7 @@ class FrameFaults:
     def _request(self, frame: bytes) -> bytes:
         if not frame or self._plan is None:
             return frame
-        exchange, self._exchange = self._exchange, self._exchange + 1
+        exchange, self.exchanges = self.exchanges, self.exchanges + 1
         kind = self._plan.draw(exchange, among=BOARD_FAULTS)
         if kind is FaultKind.LOST:
             return b""

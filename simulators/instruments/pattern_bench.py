@@ -108,6 +108,11 @@ class SimulatedPatternBench:
         """Where each role is served, once started: what their drivers open."""
         return {"board": self.board.port, "analyser": self._server.resource}
 
+    @property
+    def exchanges(self) -> dict[str, int]:
+        """Exchanges so far, by role."""
+        return {"board": self.board.exchanges, "analyser": self._server.exchanges}
+
     def start(self) -> None:
         """Begin to answer.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, Self
 
 from physnet.errors import ExperimentError
 
+from .faults import FaultPlan
 from .options import fault_plans
 from .rig import Rig
 from .tone_bench import SimulatedToneBench
@@ -25,6 +26,11 @@ class SimulatedBench(Protocol):
     @property
     def resources(self) -> Mapping[str, str]:
         """Where each role is served."""
+        ...
+
+    @property
+    def exchanges(self) -> dict[str, int]:
+        """Exchanges so far, by role."""
         ...
 
     def start(self) -> None:
@@ -104,6 +110,16 @@ class Simulation:
     def resources(self) -> dict[str, str]:
         """Where each role is served, once entered: what drivers open."""
         return dict(self._bench.resources)
+
+    @property
+    def plans(self) -> Mapping[str, FaultPlan]:
+        """What goes wrong, by role; it may be changed while it happens."""
+        return self._plans
+
+    @property
+    def exchanges(self) -> dict[str, int]:
+        """Messages that were answered and frames that were sent to a board so far, by role."""
+        return self._bench.exchanges
 
     @property
     def faults(self) -> dict[str, dict[str, int]]:

@@ -27,7 +27,6 @@ error queue is to hold. A query returns text, or `bytes` for a binary block. Wha
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import selectors
 import socket
@@ -105,7 +104,7 @@ class InstrumentServer:
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._exchange = itertools.count()
+        self._exchanges = 0
         self._refused_until, self._refusals = 0.0, 0
         self._noticed = threading.Event()  # the port is as `_refused_until` says
         self._previous = b""
@@ -120,6 +119,11 @@ class InstrumentServer:
     def resource(self) -> str:
         """VISA name under which it is reached."""
         return f"TCPIP::{_HOST}::{self._port}::SOCKET"
+
+    @property
+    def exchanges(self) -> int:
+        """Messages that were answered so far."""
+        return self._exchanges
 
     def start(self) -> None:
         """Listen.
@@ -268,7 +272,9 @@ class InstrumentServer:
         answers = self._carry_out(message)
         if not answers:
             return True
-        exchange, previous = next(self._exchange), self._previous
+        with self._lock:
+            exchange, self._exchanges = self._exchanges, self._exchanges + 1
+        previous = self._previous
         overloaded = self._overloaded(answers)
         kind = self.faults.draw(exchange, among=possible(answers, previous, overloaded))
         if kind is FaultKind.QUEUED_ERROR:

@@ -153,6 +153,11 @@ class SimulatedToneBench:
         """The instruments by role."""
         return {role: server.device for role, server in self._servers.items()}
 
+    @property
+    def exchanges(self) -> dict[str, int]:
+        """Exchanges so far, by role."""
+        return {role: server.exchanges for role, server in self._servers.items()}
+
     def start(self) -> None:
         """Begin to answer.
 

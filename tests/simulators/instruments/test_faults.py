@@ -32,6 +32,18 @@ def test_a_fault_can_be_added_while_it_runs() -> None:
     assert [plan.draw(number) for number in (4, 5, 6)] == [FaultKind.DROPPED, FaultKind.STALL, FaultKind.DELAY]
 
 
+def test_rates_can_be_changed_while_it_runs() -> None:
+    plan = FaultPlan()
+    assert plan.draw(0) is None
+    plan.set_rates({"delay": 1.0})
+    assert plan.draw(1) is FaultKind.DELAY
+    with pytest.raises(SpecError, match="'stall' must be 0 to 1"):
+        plan.set_rates({"stall": math.nan})
+    assert plan.draw(2) is FaultKind.DELAY
+    plan.set_rates({})
+    assert plan.draw(3) is None
+
+
 def test_rates_are_kept_and_depend_on_neither_order_nor_other_kinds() -> None:
     exchanges = 4000
     alone = FaultPlan(rates={"delay": 0.1}, seed=3)
