@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 
@@ -16,12 +17,17 @@ from physnet.simulators.acoustic import AcousticCavity
 from physnet.simulators.acoustic_cavity import PHASES
 from physnet.simulators.acoustic_codec import generator
 from physnet.simulators.instruments.serve import Simulation
+from physnet.simulators.programmable_cavity import ProgrammableCavity
 
 RATE = 64e3
 TONES = tuple(1000.0 + 100 * k for k in range(8))
 AMPLITUDE, MICROPHONE = 0.05, 4.0
 FULL_SCALE = 0.5
 SEED = 3
+ELEMENTS = 64
+FREQUENCIES = tuple(2.30e9 + 30e6 * k for k in range(10))
+POWER, BANDWIDTH = 0.0, 1e6  # dBm, Hz: a sweep takes 10 times 11 us
+SIZE, WALL_SPACING, SCATTERERS = (1.2, 0.9), 0.06, 4
 
 
 def phases() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -93,8 +99,56 @@ def cavity(response: str = "lock_in") -> AcousticCavity:
     )  # fmt: skip
 
 
+def room_file(*, response: str = "complex", settle: float = 3e-4, faults: str = "") -> str:
+    """A metasurface board and a ZNB, a cavity with the metasurface between the analyser's ports."""
+    return f"""\
+name = "room"
+kind = "patterns"
+response = "{response}"
+[board]
+type = "metasurface_board"
+port = "COM9"
+elements = {ELEMENTS}
+responses = 1
+trigger = true
+settle = {settle}
+[analyser]
+type = "rohde_schwarz_znb"
+resource = "TCPIP::192.0.2.13::5025::SOCKET"
+frequencies = {list(FREQUENCIES)}
+power = {POWER}
+bandwidth = {BANDWIDTH}
+timeout = 1.0
+backoff = [0.05, 0.1, 0.2]
+[chunk]
+margin = 0.2
+[safety]
+sequence = ["board", "analyser"]
+[simulation]
+seed = 1
+[simulation.medium]
+type = "programmable_cavity"
+size = {list(SIZE)}
+wall_spacing = {WALL_SPACING}
+scatterers = {SCATTERERS}
+seed = {SEED}
+[simulation.faults]
+{faults}
+"""
+
+
+def room() -> ProgrammableCavity:
+    """The same cavity, driven directly."""
+    return ProgrammableCavity(
+        drives=ELEMENTS, responses=len(FREQUENCIES), frequencies=FREQUENCIES, transmitters=1, size=SIZE,
+        wall_spacing=WALL_SPACING, scatterers=SCATTERERS, seed=SEED,
+    )  # fmt: skip
+
+
 @contextmanager
-def served(text: str, *, wrap: Wrap | None = None) -> Iterator[tuple[Bench, Simulation]]:
+def served(
+    text: str, *, wrap: Wrap | None = None, resources: Mapping[str, str] | Literal["ephemeral"] = "ephemeral"
+) -> Iterator[tuple[Bench, Simulation]]:
     """Serve what a file asks for, and make the bench around it; the bench is not open yet."""
-    with Simulation(tomllib.loads(text), resources="ephemeral") as simulation:
+    with Simulation(tomllib.loads(text), resources=resources) as simulation:
         yield build(bench_from(text), simulated=True, resources=simulation.resources, wrap=wrap), simulation

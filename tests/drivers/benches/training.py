@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import physnet
 from physnet.contracts import PhysicalSystem
 from physnet.data import Splits, Subset, load, split
-from physnet.encoders import Split
+from physnet.encoders import Encoder, Split
 from physnet.layer import DigitalMap, PhysicalLayer
 from physnet.network import Network
 from physnet.port import Port
@@ -27,25 +27,38 @@ def digits(train: int, test: int, seed: int) -> Splits:
 
 
 def trained(
-    system: PhysicalSystem, *, seed: int, train: int = 200, test: int = 150, epochs: int = 4
+    system: PhysicalSystem,
+    *,
+    seed: int,
+    train: int = 200,
+    test: int = 150,
+    epochs: int = 4,
+    learning_rate: float = 5e-3,
+    encoder: Encoder | None = None,
+    port: Port | None = None,
 ) -> tuple[NDArray[np.bool_], physnet.Trainer]:
-    """Train one layer, everything through the physics; return which test samples were answered right."""
+    """Train one layer, everything through the physics; return which test samples were answered right.
+
+    Where the drive has no room for 64 pixels, a random map makes fewer numbers of them. The encoder is `split` when
+    None; the port has the seed of the run when None.
+    """
     splits = digits(train, test, seed)
-    port = Port(system, seed=seed)
-    half = system.spec.drive.channels // 2
+    port = port or Port(system, seed=seed)
+    encoder = encoder or Split()
+    room = next(n for n in range(1, 65) if encoder.channels(n) >= min(system.spec.drive.channels, encoder.channels(64)))
     layer = PhysicalLayer(
         port=port,
         inputs=64,
         width=48,
-        encoder=Split(),
+        encoder=encoder,
         seed=seed,
-        before=DigitalMap.make("random", 64, half, seed=derive_seed(seed, "before")),
+        before=DigitalMap.make("random", 64, room, seed=derive_seed(seed, "before")) if room < 64 else None,
         nonlinearity="relu",
     )
     network = Network([layer], features=64)
     trainer = physnet.Trainer(
         network,
-        MonoForward(learning_rate=5e-3),
+        MonoForward(learning_rate=learning_rate),
         splits,
         classes=10,
         options=TrainingOptions(epochs=epochs, batch_size=50, standardise_rows=100, evaluation_batch=200),
