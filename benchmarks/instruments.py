@@ -18,7 +18,9 @@ import os
 import platform
 import socket
 import statistics
+import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,8 +28,12 @@ from typing import Any
 import numpy as np
 import pyvisa
 import serial
+from cobs import cobs
 from numpy.typing import NDArray
 
+from physnet.drivers.boards.link import BoardLink
+from physnet.drivers.boards.messages import Kind
+from physnet.drivers.boards.stream import SerialStream
 from physnet.drivers.scpi import ScpiSession
 from physnet.drivers.serial_transport import SerialTransport
 from physnet.drivers.socket_transport import SocketTransport
@@ -225,6 +231,66 @@ def terminal(count: int, repeats: int) -> None:
         compare("serial (pty)", count, ways, repeats)
 
 
+# What a board says of itself: firmware/README.md has the fields. Sixteen frames fit into its buffer.
+ABOUT = struct.pack(
+    "<BBBBBx8sHBBHHHHIIiiiiB", 1, 1, 0, 0, 1, b"BENCHTOP", 2, 12, 12, 2, 0, 16, 8000, 500, 10**6, 0, 10**6, 0, 10**6, 0
+)
+REQUEST = b"\1\2\3\4"
+
+
+def frame(kind: int, number: bytes, payload: bytes) -> bytes:
+    """Return a frame, made by hand."""
+    whole = struct.pack("<BB4sH", 1, kind, number, len(payload)) + payload
+    return bytes(cobs.encode(whole + struct.pack("<I", zlib.crc32(whole)))) + b"\0"
+
+
+def serve_frames(payload: bytes, master: int) -> None:
+    """Answer each framed request with the same payload."""
+    rest = b""
+    while data := os.read(master, 65536):
+        *requests, rest = (rest + data).split(b"\0")
+        for request in filter(None, requests):
+            body = cobs.decode(request)
+            left = memoryview(frame(body[1] | 0x80, body[2:6], ABOUT if body[1] == Kind.IDENTIFY else payload))
+            while left:
+                left = left[os.write(master, left) :]
+
+
+def frames(count: int, rows: int, repeats: int) -> None:
+    """Rows of a board by its framed protocol, beside raw pyserial that sends and reads the same bytes unchecked."""
+    import tty
+
+    payload = np.full(count, 1.5, "<f4").tobytes()
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(2):  # a line has one reader
+            master, slave = os.openpty()
+            tty.setraw(slave)
+            ports.append(os.ttyname(slave))
+            stack.callback(os.close, slave)
+            stack.enter_context(running(serve_frames, payload, master))
+            os.close(master)
+        line = stack.enter_context(serial.Serial(ports[0], 115200, timeout=10, write_timeout=10))
+        question = frame(Kind.PLAY, b"BNCH", REQUEST)
+        length = len(frame(Kind.PLAY | 0x80, b"BNCH", payload))
+        link = BoardLink(SerialStream(ports[1]), timeout=10.0)
+        stack.callback(link.close)
+        link.identify(timeout=10.0)
+
+        def unchecked() -> NDArray[Any]:
+            for _ in range(rows):
+                line.write(question)
+                line.read(length)
+            return np.full(count, 1.5, "<f4")  # what it read is not looked at
+
+        def framed() -> NDArray[Any]:
+            outcomes = link.exchange_many(Kind.PLAY, [REQUEST] * rows)
+            values = [np.frombuffer(outcome.payload or b"", "<f4") for outcome in outcomes]
+            return values[-1]
+
+        compare(f"serial (pty), {rows} rows", count, {"raw pyserial": unchecked, "physnet, framed": framed}, repeats)
+
+
 def main() -> None:
     """Print the tables that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -245,6 +311,9 @@ def main() -> None:
             tcp(count, repeats)
         if "serial" in arguments.parts:
             terminal(count, repeats)
+    if "serial" in arguments.parts:
+        for count, rows in ((100, 100), (1_000, 1), (1_000, 100)):
+            frames(count, rows, max(10, arguments.repeats // rows))
 
 
 if __name__ == "__main__":

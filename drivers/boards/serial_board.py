@@ -123,7 +123,7 @@ class SerialBoard(PhysicalSystem):
         Raises:
             OSError: It can't be opened.
         """
-        return SerialStream(self._options.port, baud=self._options.baud, write_timeout=self._options.timeout)
+        return SerialStream(self._options.port, baud=self._options.baud)
 
     def measure(self, drive: NDArray[Any], passes: Passes) -> Reading:
         """Play rows and read the inputs after each.
