@@ -293,7 +293,8 @@ class ScpiSession:
 
     def _verified(self) -> str:
         """Drop what is on its way, and return who answers once that is the right one and says nothing more."""
-        deadline = Deadline.after(self._options.timeout)
+        # Waiting until it is quiet, before and after, takes nothing of the answer's time.
+        deadline = Deadline.after(self._options.timeout + 2 * self._options.quiet)
         self._transport.clear(deadline, quiet=self._options.quiet)
         sent = self._message("*CLS", query="*IDN?")
         try:

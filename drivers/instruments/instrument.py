@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 from ..resources import transport_for
 from ..scpi import ScpiSession
 from ..scpi_options import ScpiOptions
-from ..transport import Transport
+from ..transport import QUIET, Transport
 
 SIMULATED = "SIMULATED"
 """In the serial number that a simulated instrument answers to `*IDN?`, so that nobody takes it for a real one."""
@@ -28,6 +28,7 @@ class ScpiInstrument:
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s.
         backoff: Waits between attempts to reopen a lost line, in s.
+        quiet: Time without a byte after which the line counts as drained, in s: twice in each recovery.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
     """
@@ -47,6 +48,7 @@ class ScpiInstrument:
         backend: str = "",
         timeout: float = 5.0,
         backoff: tuple[float, ...] = BACKOFF,
+        quiet: float = QUIET,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -56,6 +58,7 @@ class ScpiInstrument:
                 timeout=timeout,
                 terminator=self.TERMINATOR,
                 backoff=backoff,
+                quiet=quiet,
                 expect=self.EXPECT,
                 safe=self.SAFE,
                 error_query=self.ERRORS,

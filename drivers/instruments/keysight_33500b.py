@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from physnet.errors import InputError, TransportError
 
 from ..roles import SourceCapabilities, SourceSetup
-from ..transport import Deadline, Transport
+from ..transport import QUIET, Deadline, Transport
 from .arb_channel import FEWEST, LARGEST_CODE, ArbChannel
 from .burst_codes import burst_codes
 from .command import Action, Choice, Question, switch
@@ -60,6 +60,7 @@ class Keysight33500B(ScpiInstrument):
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what an upload takes.
         backoff: Waits between attempts to reopen a lost line, in s.
+        quiet: Time without a byte after which the line counts as drained, in s: twice in each recovery.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -95,14 +96,16 @@ class Keysight33500B(ScpiInstrument):
         backend: str = "",
         timeout: float = 5.0,
         backoff: tuple[float, ...] = BACKOFF,
+        quiet: float = QUIET,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         if not FEWEST <= points <= 16_000_000:
             raise InputError(f"points of a 33500B must be {FEWEST} to 16000000, got {points}.")
         super().__init__(
-            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
-        )
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, quiet=quiet, transport=transport,
+            check=check,
+        )  # fmt: skip
         self._points, self._timeout = points, timeout
         self._asked: SourceSetup | None = None
         self._made: SourceSetup | None = None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from physnet.errors import InputError, MeasurementError, TransportError
 
 from ..roles import Capture, DetectorCapabilities, DetectorSetup
-from ..transport import Deadline, Transport
+from ..transport import QUIET, Deadline, Transport
 from .command import Setting
 from .exchange import ask_whole, complete
 from .infiniivision_commands import NUMBERS, InfiniiVisionCommands
@@ -32,7 +32,7 @@ _RUNNING = 8  # bit of the operation condition register
 _HOLE, _LOWEST, _HIGHEST = 0, 0x0100, 0xFF00  # a byte's lowest and highest codes, shifted into a word
 _LONGER = 1.6  # how much longer than needed a record may be
 _LONGER_SEGMENT = 1.1  # or a segment, which must be over before the next trigger
-_RESET = 15.0  # s that a reset may take
+_RESET = 5  # times as long as another exchange, a reset may take
 _RATE = 3e5  # byte/s that a transfer has at the slowest
 _POLL = 0.01  # s between two looks
 _GRACE = 0.5  # s for an answer that was asked for before a deadline
@@ -65,6 +65,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what a transfer takes.
         backoff: Waits between attempts to reopen a lost line, in s.
+        quiet: Time without a byte after which the line counts as drained, in s: twice in each recovery.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -89,14 +90,16 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         backend: str = "",
         timeout: float = 5.0,
         backoff: tuple[float, ...] = BACKOFF,
+        quiet: float = QUIET,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.TRIGGER_LEVEL.word(trigger_level)
         self.IMPEDANCE.word(impedance)
         super().__init__(
-            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
-        )
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, quiet=quiet, transport=transport,
+            check=check,
+        )  # fmt: skip
         self._level, self._impedance = trigger_level, impedance
         self._type = "high resolution" if high_resolution else "normal"
         self._timeout = timeout
@@ -130,7 +133,7 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         plan = self._check_setup(setup)
         settings = self._settings(setup, plan)
         self._made, self._expected = None, 0
-        complete(self.session, self.RESET(), timeout=max(self._timeout, _RESET))
+        complete(self.session, self.RESET(), timeout=_RESET * self._timeout)
         self.session.write(*(setting(value, **where) for setting, value, where in settings))
         for channel in setup.channels:
             self.session.write(self.SOURCE(channel=channel), self.UNSIGNED(True))  # of each source
@@ -208,14 +211,13 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
                 f"{self.resource}: nothing was recorded since it was armed. Check the cable at its external trigger."
             )
         codes_NCP = np.empty((self._counted, len(made.channels), self._plan.points), "<u2")
-        segmented = self._expected > 1
-        if segmented:
-            self._show(1)
-        found = [self._preamble(channel, made) for channel in made.channels]
-        if segmented and self._model()[0] == "T":
-            self._read_together(codes_NCP, made)
-        else:
-            self._read_one_by_one(codes_NCP, made, segmented=segmented)
+        found = []
+        # Answers that look alike never follow each other: one that came for the one before would not be told.
+        for place, channel in enumerate(made.channels):
+            if self._expected > 1:
+                self._show(1)
+            found.append(self._preamble(channel, made))
+            self._read(codes_NCP[:, place], channel)
         refuse_holes(codes_NCP, made.channels, hole=_HOLE, resource=self.resource)
         return Capture(
             codes_NCT=codes_NCP[:, :, :: self._plan.keep],
@@ -305,34 +307,32 @@ class KeysightInfiniiVision(InfiniiVisionCommands, ScpiInstrument):
         self.session.write(self.SEGMENT(segment))
         self.SEGMENT.confirm(self.session, segment)
 
+    @property
+    def _together(self) -> bool:
+        """Whether all segments of a channel come in one block."""
+        return self._expected > 1 and self._model()[0] == "T"
+
     def _preamble(self, channel: int, made: DetectorSetup) -> Preamble:
         """Say how a channel is read, and read what its codes mean."""
         points, step = self._plan.points, 1 / (made.sample_rate * self._plan.keep)
-        before = (self.SOURCE(channel=channel), self.RECORD("raw"), self.POINTS(points))
+        one = [self.ALL_SEGMENTS(False)] if self._together else []
+        before = (self.SOURCE(channel=channel), *one, self.RECORD("raw"), self.POINTS(points))
         return read_preamble(self.session, self.PREAMBLE(), before=before, points=points, step=step)
 
-    def _read_together(self, codes_NCP: NDArray[np.uint16], made: DetectorSetup) -> None:
-        """Read all segments of a channel at once."""
-        count = len(codes_NCP) * self._plan.points
-        for place, channel in enumerate(made.channels):
-            before = [self.SOURCE(channel=channel), self.ALL_SEGMENTS(True)]
-            block = self.session.query_block(self.DATA(), "<u2", count, before=before, timeout=self._seconds(count))
-            codes_NCP[:, place] = block.reshape(len(codes_NCP), -1)
-
-    def _read_one_by_one(self, codes_NCP: NDArray[np.uint16], made: DetectorSetup, *, segmented: bool) -> None:
-        count = self._plan.points
-        for segment, codes_CP in enumerate(codes_NCP):
-            if segmented:
+    def _read(self, codes_NP: NDArray[np.uint16], channel: int) -> None:
+        """Read all segments of a channel: at once, or one by one, of which the first is shown already."""
+        source = self.SOURCE(channel=channel)
+        if self._together:
+            before = [source, self.ALL_SEGMENTS(True)]
+            seconds = self._seconds(codes_NP.size)
+            block = self.session.query_block(self.DATA(), "<u2", codes_NP.size, before=before, timeout=seconds)
+            codes_NP[:] = block.reshape(codes_NP.shape)
+            return
+        count, seconds = self._plan.points, self._seconds(self._plan.points)
+        for segment, codes_P in enumerate(codes_NP):
+            if segment:
                 self._show(segment + 1)
-            for place, channel in enumerate(made.channels):
-                self.session.query_block(
-                    self.DATA(),
-                    "<u2",
-                    count,
-                    before=[self.SOURCE(channel=channel)],
-                    timeout=self._seconds(count),
-                    out=codes_CP[place],
-                )
+            self.session.query_block(self.DATA(), "<u2", count, before=[source], timeout=seconds, out=codes_P)
 
     def _seconds(self, count: int) -> float:
         return self._timeout + 2 * count / _RATE

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from physnet.errors import InputError, TransportError
 
 from ..roles import Capture, DetectorCapabilities, DetectorSetup, SourceCapabilities, SourceSetup
-from ..transport import Deadline, Transport
+from ..transport import QUIET, Deadline, Transport
 from .command import Question
 from .exchange import complete
 from .instrument import BACKOFF, ScpiInstrument
@@ -55,6 +55,7 @@ class RedPitaya(ScpiInstrument):
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what an upload takes; the board takes 50 ms for a short one.
         backoff: Waits between attempts to reopen a lost line, in s.
+        quiet: Time without a byte after which the line counts as drained, in s: twice in each recovery.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -82,6 +83,7 @@ class RedPitaya(ScpiInstrument):
         backend: str = "",
         timeout: float = 5.0,
         backoff: tuple[float, ...] = BACKOFF,
+        quiet: float = QUIET,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -92,8 +94,9 @@ class RedPitaya(ScpiInstrument):
         if trigger not in ("AWG_PE", "EXT_PE"):
             raise InputError(f"trigger of a Red Pitaya must be AWG_PE or EXT_PE, got {trigger!r}.")
         super().__init__(
-            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
-        )
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, quiet=quiet, transport=transport,
+            check=check,
+        )  # fmt: skip
         self._generator = RedPitayaGenerator(self.session, volts_out=volts_out, timeout=timeout)
         self._digitiser = RedPitayaDigitiser(self.session, jumpers=jumpers, trigger=trigger)
         self._trigger = trigger

@@ -12,6 +12,7 @@ import time
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from physnet.errors import InputError, TransportError
 
@@ -32,6 +33,7 @@ _FULL: dict[Jumper, float] = {"LV": 1.0, "HV": 20.0}  # V, for the position of t
 _SPARE = 16  # samples of the ring that are left alone: firmware differs by some in where it stops
 _HALF = 8192  # samples recorded after a trigger at a delay of 0
 _POLL = 0.01  # s between two looks at whether a record is whole
+_CHANGED = "the record must not change while it is read, and another one was begun"
 
 
 class RedPitayaDigitiser:
@@ -195,14 +197,15 @@ class RedPitayaDigitiser:
             raise self._stale("there must be a whole record since it was armed, and there is none")
         place = self._place()
         start = (place - self._before) % BUFFER
-        rows = [
-            self._session.query_block(
-                self.DATA(channel=channel, start=start, count=setup.points), ">i2", setup.points
-            ).astype(np.int16)
-            for channel in setup.channels
-        ]
+        rows: list[NDArray[np.int16]] = []
+        for channel in setup.channels:
+            # Between two blocks, too: the first one once more would be taken for the second.
+            if rows and self._place() != place:
+                raise self._stale(_CHANGED)
+            data = self.DATA(channel=channel, start=start, count=setup.points)
+            rows.append(self._session.query_block(data, ">i2", setup.points).astype(np.int16))
         if not all(self._flags()) or self._place() != place:
-            raise self._stale("the record must not change while it is read, and another one was begun")
+            raise self._stale(_CHANGED)
         code_CT = np.stack(rows)
         if not ((code_CT >= -_CODES) & (code_CT < _CODES)).all():
             raise self._stale(f"codes must be {-_CODES} to {_CODES - 1}, and some are beyond")

@@ -15,7 +15,7 @@ import numpy as np
 from physnet.errors import InputError, MeasurementError, TransportError
 
 from ..roles import Sweeps, SweepSetup
-from ..transport import Deadline, Transport
+from ..transport import QUIET, Deadline, Transport
 from .command import Action, Question, switch
 from .exchange import ask_whole, complete
 from .instrument import BACKOFF, ScpiInstrument
@@ -47,6 +47,7 @@ class RohdeSchwarzZNB(ScpiInstrument):
         backend: VISA library, as pyvisa names it.
         timeout: Longest time of one exchange in s, beside what a block takes.
         backoff: Waits between attempts to reopen a lost line, in s.
+        quiet: Time without a byte after which the line counts as drained, in s: twice in each recovery.
         transport: Takes the place of the line that `resource` names.
         check: Called while a lost line is waited for; it raises if the run is to stop.
 
@@ -77,6 +78,7 @@ class RohdeSchwarzZNB(ScpiInstrument):
         backend: str = "",
         timeout: float = 5.0,
         backoff: tuple[float, ...] = BACKOFF,
+        quiet: float = QUIET,
         transport: Transport | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -84,8 +86,9 @@ class RohdeSchwarzZNB(ScpiInstrument):
         if not low <= power_limit <= high:
             raise InputError(f"power_limit of a ZNB must be {low:g} to {high:g} dBm, got {power_limit:g} dBm.")
         super().__init__(
-            resource=resource, backend=backend, timeout=timeout, backoff=backoff, transport=transport, check=check
-        )
+            resource=resource, backend=backend, timeout=timeout, backoff=backoff, quiet=quiet, transport=transport,
+            check=check,
+        )  # fmt: skip
         self._channel = SweepChannel(self.session, timeout=timeout)
         self._power_limit = power_limit
         self._setup: SweepSetup | None = None

@@ -379,3 +379,11 @@ def test_threads_that_share_a_session_get_their_own_answers() -> None:
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         ScpiOptions(**wrong)
+
+
+def test_a_timeout_shorter_than_the_quiet_leaves_time_for_an_answer() -> None:
+    with Server(Instrument().talk) as server:
+        scpi = session(server, ScpiOptions(timeout=0.05, quiet=0.1))
+        with scpi:
+            assert scpi.identity
+            assert scpi.recover() == "cleared"

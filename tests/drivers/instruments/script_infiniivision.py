@@ -105,7 +105,11 @@ def armed(*mode: str) -> list[Step]:
     ]
 
 
-def preamble(number: int, points: str = "100", step: str = "+5.00000000E-04", **changed: str) -> Step:
+def shown(segment: int) -> list[Step]:
+    return [lines(f"ACQ:SEGM:IND {segment}"), lines("ACQ:SEGM:IND?", answer=f"+{segment}")]
+
+
+def preamble(number: int, *one: str, points: str = "100", step: str = "+5.00000000E-04", **changed: str) -> Step:
     fields = {
         "format": "1",
         "type": "0",
@@ -119,7 +123,7 @@ def preamble(number: int, points: str = "100", step: str = "+5.00000000E-04", **
         "reference": "+32768",
     }
     answer = ",".join((fields | changed).values())
-    return lines(f"WAV:SOUR CHAN{number}", "WAV:POIN:MODE RAW", "WAV:POIN 100", "WAV:PRE?", answer=answer)
+    return lines(f"WAV:SOUR CHAN{number}", *one, "WAV:POIN:MODE RAW", "WAV:POIN 100", "WAV:PRE?", answer=answer)
 
 
 def block(*before: str, codes: Sequence[int]) -> Step:

@@ -161,6 +161,7 @@ def read(place: int = 16380, start: int = 16380, *, codes: NDArray[np.int16] = C
         *flags("TD", "1"),
         asked("ACQ:TPOS?", str(place)),
         block(f"ACQ:SOUR1:DATA:STA:N? {start},6", codes[0]),
+        asked("ACQ:TPOS?", str(place)),
         block(f"ACQ:SOUR2:DATA:STA:N? {start},6", codes[1]),
     ]
 

@@ -24,6 +24,7 @@ from tests.drivers.instruments.script_infiniivision import (
     detector,
     one,
     preamble,
+    shown,
     three,
 )
 
@@ -70,11 +71,11 @@ def test_segments_come_in_one_block_a_channel_where_the_model_can() -> None:
         lines("OPER:COND?", answer="0"),
         lines("TER?", answer="1"),
         lines("WAV:SEGM:COUN?", answer="+3"),
-        lines("ACQ:SEGM:IND 1"),
-        lines("ACQ:SEGM:IND?", answer="+1"),
-        preamble(2),
-        preamble(1, scale="+2.44140600E-04"),
+        *shown(1),
+        preamble(2, "WAV:SEGM:ALL OFF"),
         block("WAV:SOUR CHAN2", "WAV:SEGM:ALL ON", codes=[code for segment in codes[2] for code in segment]),
+        *shown(1),
+        preamble(1, "WAV:SEGM:ALL OFF", scale="+2.44140600E-04"),
         block("WAV:SOUR CHAN1", "WAV:SEGM:ALL ON", codes=[code for segment in codes[1] for code in segment]),
     ) as scope:
         assert scope.setup(SEGMENTS) == SEGMENTS
@@ -88,21 +89,21 @@ def test_segments_come_in_one_block_a_channel_where_the_model_can() -> None:
 
 
 def test_segments_come_one_by_one_where_the_model_cannot() -> None:
-    show = [(lines(f"ACQ:SEGM:IND {n}"), lines("ACQ:SEGM:IND?", answer=f"{n}")) for n in (1, 2)]
     with detector(
         *three(count=2),
         *armed("ACQ:MODE SEGM", "ACQ:SEGM:COUN 2"),
         lines("OPER:COND?", answer="0"),
         lines("TER?", answer="1"),
         lines("WAV:SEGM:COUN?", answer="2"),
-        *show[0],
+        *shown(1),
         preamble(2),
-        preamble(1),
-        *show[0],
         block("WAV:SOUR CHAN2", codes=[5] * 100),
-        block("WAV:SOUR CHAN1", codes=[6] * 100),
-        *show[1],
+        *shown(2),
         block("WAV:SOUR CHAN2", codes=[7] * 100),
+        *shown(1),
+        preamble(1),
+        block("WAV:SOUR CHAN1", codes=[6] * 100),
+        *shown(2),
         block("WAV:SOUR CHAN1", codes=[8] * 100),
         identity=A_MODEL,
     ) as scope:
@@ -120,11 +121,11 @@ def test_fewer_triggers_than_segments_are_counted_when_the_deadline_passes() -> 
         lines("STOP", "*OPC?", answer="1"),
         lines("TER?", answer="1"),
         lines("WAV:SEGM:COUN?", answer="2"),
-        lines("ACQ:SEGM:IND 1"),
-        lines("ACQ:SEGM:IND?", answer="1"),
-        preamble(2),
-        preamble(1),
+        *shown(1),
+        preamble(2, "WAV:SEGM:ALL OFF"),
         block("WAV:SOUR CHAN2", "WAV:SEGM:ALL ON", codes=[5] * 200),
+        *shown(1),
+        preamble(1, "WAV:SEGM:ALL OFF"),
         block("WAV:SOUR CHAN1", "WAV:SEGM:ALL ON", codes=[5] * 200),
     ) as scope:
         scope.setup(SEGMENTS)
