@@ -9,9 +9,7 @@ variable; S sources; M microphones; T time steps; E nonlinear cells; R resonator
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from .acoustic_grid import Ints
 from .acoustic_layers import TorchLayers
 from .acoustic_media import Scheme, Terms
 from .acoustic_solver import CHECK_EVERY, Array, FieldSolver, FieldState
+from .lone_threads import lone_threads
 
 _CHUNK_CELLS = 300_000  # of the rows stepped together: an array in float32 is 1.2 MB
 _DEVICE_CELLS = 1 << 25  # on a device other than the processor
@@ -79,7 +78,7 @@ class TorchSolver(FieldSolver):
             trace_NMT[part] = trace_TMN.permute(2, 1, 0).cpu().numpy()
             return end if keep else None
 
-        with _workers(threads) as pool:
+        with lone_threads(threads) as pool:
             ends = [end for end in pool.map(work, parts) if end is not None]
         return trace_NMT, FieldState.concatenate(ends) if keep else None
 
@@ -280,20 +279,3 @@ class TorchSolver(FieldSolver):
 
     def _index(self, cells: Ints) -> torch.Tensor:
         return torch.from_numpy(cells).to(self.device)
-
-
-@contextmanager
-def _workers(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that do what they do alone. torch's number of threads is restored: new threads would inherit it."""
-
-    def begin() -> None:
-        torch.set_flush_denormal(True)
-        torch.get_num_threads()  # a thread takes on torch's number when it is first asked for: before it is set
-        torch.set_num_threads(1)
-
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=begin) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
