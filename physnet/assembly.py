@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import registry
-from .contracts import DriveSpec, PhysicalSystem, SystemSpec
+from .contracts import DriveSpec, PhysicalSystem
 from .data import Dataset, FeatureScaling, Splits, Subset, load, split
 from .encoders import ENCODERS, Encoder, default_encoder
 from .errors import DataError, ExperimentError
@@ -238,7 +238,7 @@ def plan_of(experiment: Experiment, samples: Samples, trainer: Trainer) -> RunPl
         layers=tuple(layer.name for layer in network),
         metrics=trainer.rule.metrics,
         classes=samples.frame.classes,
-        systems={name: describe_system(spec) for name, spec in used.items()},
+        systems={name: spec.plain() for name, spec in used.items()},
         layer_systems=tuple(section.system for section in experiment.layers),
         response_channels=tuple(layer.port.spec.response.channels for layer in network),
         tensors=trainer.tensors(),
@@ -253,14 +253,6 @@ def plan_of(experiment: Experiment, samples: Samples, trainer: Trainer) -> RunPl
         },
         code=code_of(experiment),
     )
-
-
-def describe_system(spec: SystemSpec) -> dict[str, Any]:
-    """Return a spec as plain values."""
-    plain = dataclasses.asdict(spec)
-    plain["nonlinearity"] = sorted(spec.nonlinearity)
-    plain["identity"] = dict(spec.identity)
-    return plain
 
 
 def _build_system(

@@ -8,6 +8,7 @@ Axis letters: none here; a batch is always the first axis, `n` rows.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from collections.abc import Mapping
@@ -174,6 +175,8 @@ class SystemSpec:
         array: Array library that `measure` takes and returns.
         device: torch device of a system with `array="torch"`.
         identity: Whatever tells this unit from another of its kind: an `*IDN?` answer, seeds, parameters. Plain values.
+            What is known only once the system is open stands in a dictionary `found`, which it fills then: who
+            answered (`instruments`), how it was calibrated (`calibration`), and its faults so far by kind (`faults`).
 
     Raises:
         SpecError: The fields contradict each other.
@@ -204,6 +207,19 @@ class SystemSpec:
                 f"{self.name} declares itself repeatable and stateful. A system that remembers does not repeat itself: "
                 "drop one of the two."
             )
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values, for a session or JSON."""
+        values = dataclasses.asdict(self)
+        values["nonlinearity"] = sorted(self.nonlinearity)
+        values["identity"] = dict(self.identity)
+        return values
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What the system found out when it was opened; empty before, and where it looks for nothing."""
+        found = self.identity.get("found")
+        return found if isinstance(found, Mapping) else {}
 
 
 class Flag(enum.IntFlag):

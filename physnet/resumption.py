@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .contracts import SystemSpec
 from .errors import InputError, SessionError
 from .experiment import Experiment
 from .experiment.overrides import BadOverride, apply
@@ -125,7 +126,7 @@ def differences(run: Run, experiment: Experiment, plan: RunPlan, environment: Ma
                   {**_flat(environment["versions"]), "python": environment["python"]}),
         *_compare("code", _flat(then.get("code", {})), dict(plan.code)),
         *_compare("bench", {"platform": then.get("platform")}, {"platform": environment["platform"]}),
-        *_compare("bench", _flat(run.systems), _flat(_plain(plan.systems))),
+        *_compare("bench", _flat(run.systems, known=True), _flat(_plain(plan.systems), known=True)),
     ]  # fmt: skip
     before = {name: value for name, value in run.configuration.items() if name not in _IGNORED}
     now = {name: value for name, value in experiment.as_dict().items() if name not in _IGNORED}
@@ -161,11 +162,30 @@ def _plain(value: Any) -> Any:
     return json.loads(dump("the plan", value))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def other_instruments(run: Run, systems: Mapping[str, SystemSpec]) -> list[Difference]:
+    """Compare who answered when a run was begun with who answers now that its systems are open.
+
+    Args:
+        run: The run.
+        systems: Spec of each system, by its name in the run.
+    """
+    found: list[Difference] = []
+    for name, spec in systems.items():
+        identity = run.systems.get(name, {}).get("identity", {})
+        before = identity.get("found", {}).get("instruments", {}) if isinstance(identity, Mapping) else {}
+        now = _plain(spec.found.get("instruments", {}))
+        found += _compare("bench", _flat(before, f"{name}."), _flat(now, f"{name}.")) if before else ()
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "", *, known: bool = False) -> dict[str, Any]:
+    """Return values by the path to them; with `known`, without what a system finds out only when it is opened."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
+        if known and name == "found" and prefix.endswith("identity."):
+            continue
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.", known=known)
         else:
             flat[f"{prefix}{name}"] = value
     return flat

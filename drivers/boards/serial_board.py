@@ -70,11 +70,7 @@ class SerialBoard(PhysicalSystem):
         self._board: BoardIdentity | None = None
         self._faults: Counter[str] = Counter()
         # The spec keeps this very dictionary: which unit it is is known once the port is open.
-        self._identity: dict[str, Any] = {
-            "model": type(self).__name__,
-            "port": options.port,
-            "settle": options.settle,
-        }
+        self._found: dict[str, Any] = {}
         self._spec = SystemSpec(
             name=name,
             kind=options.kind,
@@ -85,7 +81,12 @@ class SerialBoard(PhysicalSystem):
             cost=options.cost(sent=payload, received=ROW_SIZE + 2 * response.channels),
             resource=f"serial:{options.port}",
             max_batch=max_batch,
-            identity=self._identity,
+            identity={
+                "model": type(self).__name__,
+                "port": options.port,
+                "settle": options.settle,
+                "found": self._found,
+            },
         )
 
     @property
@@ -150,6 +151,7 @@ class SerialBoard(PhysicalSystem):
         finally:
             unsafe = self._make_safe()
             _note(unsafe)
+            self._found["faults"] = dict(self.faults)
         return self._read(payloads, outcomes, started, unsafe)
 
     def make_safe(self) -> None:
@@ -221,7 +223,7 @@ class SerialBoard(PhysicalSystem):
         except BaseException:
             link.close()
             raise
-        self._identity.update(board=board.name, unique_id=board.unique_id, firmware=board.firmware)
+        self._found["instruments"] = {"board": f"{board.name}, {board.unique_id}, firmware {board.firmware}"}
         self._board, self._link = board, link
 
     def _check_identity(self, board: BoardIdentity) -> None:

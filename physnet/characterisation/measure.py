@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from ..contracts import PhysicalSystem, SystemSpec
+from ..contracts import PhysicalSystem
 from ..passes import Purpose, pass_numbers
 from ..port import Port
 from ..seeding import derive_seed
@@ -72,7 +70,7 @@ def characterise(
     return Characterisation(
         name=name or spec.name,
         kind=spec.kind,
-        system=_plain(spec),
+        system=spec.plain(),
         seed=seed,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
@@ -108,10 +106,3 @@ def _play(port: Port, plan: Plan, *, seed: int, number: int, interrupted: Callab
         step=step,
         seed=seed,
     )
-
-
-def _plain(spec: SystemSpec) -> Mapping[str, Any]:
-    plain = dataclasses.asdict(spec)
-    plain["nonlinearity"] = sorted(spec.nonlinearity)
-    plain["identity"] = dict(spec.identity)
-    return plain

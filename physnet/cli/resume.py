@@ -11,9 +11,10 @@ import torch
 
 from ..assembly import check_data, load_samples, plan_of
 from ..errors import InputError, SessionError
-from ..resumption import changed_experiment, differences, start_of
-from ..session import Session, open_run
+from ..resumption import changed_experiment, differences, other_instruments, start_of
+from ..session import Run, Session, open_run
 from ..session.environment import describe
+from .characterise import systems_of
 from .runs import newest_run
 from .train import Prepared, choose_device, finish
 
@@ -57,5 +58,19 @@ def resume(arguments: argparse.Namespace) -> int:
         for change in changes:
             session.event("warning", f"accepted: {change}")
         print(f"resuming {shlex.quote(str(run.folder))} from {where}", file=sys.stderr)
-        result = prepared.follow(session)
+        result = prepared.follow(session, opened=lambda: _same_instruments(run, prepared, session, arguments))
     return finish(prepared, result, run.folder, device=device, controls=False, as_json_too=arguments.json)
+
+
+def _same_instruments(run: Run, prepared: Prepared, session: Session, arguments: argparse.Namespace) -> None:
+    """Refuse other instruments than those that the run was begun with; who they are is known once they are open."""
+    ports = systems_of(prepared.experiment, prepared.network)
+    changes = [str(change) for change in other_instruments(run, {name: port.spec for name, port in ports.items()})]
+    if changes and not arguments.accept_changes:
+        listed = "\n".join(f"- {change}" for change in changes)
+        raise SessionError(
+            f"run {run.folder} must be gone on with on the instruments that it was begun on, and these differ:\n"
+            f"{listed}\nBring them back, or accept and record them with --accept-changes."
+        )
+    for change in changes:
+        session.event("warning", f"accepted: {change}")

@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -115,8 +116,15 @@ class Prepared:
         trainer.interrupt_with(made.check)
         return made
 
-    def follow(self, session: Session, *, characterise: bool = False) -> RunResult:
+    def follow(
+        self, session: Session, *, characterise: bool = False, opened: Callable[[], None] = lambda: None
+    ) -> RunResult:
         """Train to the end, and keep the record.
+
+        Args:
+            session: The record.
+            characterise: Whether to characterise the systems first.
+            opened: Called once the systems are open, before anything is played.
 
         Raises:
             PhysnetError: As `Trainer.run`.
@@ -125,6 +133,7 @@ class Prepared:
         trainer.recorder, session.wait_for_room = session, trainer.wait_for_room
         try:
             with self.feed.serve(session.folder, trainer), self.network:
+                opened()
                 if self.feed.problem:
                     trainer.event("warning", self.feed.problem)
                 if characterise:

@@ -293,6 +293,21 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
     return buffer.getvalue()
 
 
+def write_systems(file: h5py.File, systems: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put what systems say of themselves, now that they are open, in the place of their specs. It changes structure.
+
+    Raises:
+        SessionError: A spec holds what JSON can't.
+    """
+    for name, spec in systems.items():
+        group = file["entry/systems"][key(name)]
+        said = dump(f"the spec of system {name}", spec)
+        del group["spec"]
+        group["spec"] = said
+        attach(group["spec"], {"media_type": "application/json"})
+    contents.seal_description(file)
+
+
 def write_responses(group: h5py.Group, statistics: ResponseStatistics) -> None:
     """Put what a layer's physics answered into its `response` group. It may change the structure."""
     for name in ("mean", "deviation", "minimum", "maximum", "histogram", "edges"):

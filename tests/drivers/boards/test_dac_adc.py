@@ -77,8 +77,8 @@ def test_responses_are_those_of_the_firmware_to_the_bit(plug: Plug, channels: in
 def test_the_spec_tells_the_unit_once_it_is_open(plug: Plug) -> None:
     system = make(plug("--id", 9))
     with Port(system) as port:
-        assert port.spec.identity["unique_id"] == "0000000000000009"
-        assert port.spec.identity["firmware"] == "1.0.0"
+        answered = port.spec.found["instruments"]["board"]
+        assert "0000000000000009" in answered and answered.endswith("firmware 1.0.0")
 
 
 def test_no_batch_overflows_the_buffer(plug: Plug) -> None:
