@@ -1,6 +1,7 @@
 """Light through a strongly scattering medium, seen by a camera: a fixed random complex matrix and a square law.
 
-Axis letters: N rows; D drives; K columns of the modulated field as reals; P camera pixels; R responses.
+Axis letters: N rows; D drives; K columns of the modulated field as reals; L the outgoing field as [Re | Im]; P camera
+pixels; R responses.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pydantic import Field
 from physnet.contracts import (
     Cost,
     Differentiable,
-    DriveSpec,
     Passes,
     PhysicalSystem,
     Reading,
@@ -31,14 +31,12 @@ from physnet.contracts import (
 )
 from physnet.errors import SpecError
 
+from .camera import Camera
 from .clock import VirtualClock
 from .drift import Drift
-from .keyed import keyed_normal
+from .modulator import Modulator, RoundTrips
+from .transfer_matrix import TransferMatrix, gaussian
 
-# Rows per matrix product. Always this many: a BLAS picks its kernels by shape, and only within one shape does a row's
-# result not depend on its neighbours.
-_LEAST_PIXELS = 8
-_HEIGHT = 128
 _MATRIX, _QUADRATURE = 1, 2  # streams of keyed_normal: the transfer matrix, and the one it turns towards
 
 
@@ -48,7 +46,7 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
     The medium is linear in the field: pixel `p` receives `y_p = sum_d T_pd x_d` with `T` iid circular complex
     Gaussian of variance `1 / drives`, so that the mean intensity over media is the mean of `|x|^2` over the drives.
     The camera takes `|y|` or `|y|^2` and averages `pooling` neighbouring pixels: speckle contrast 1 falls to `1 /
-    sqrt(pooling)`.
+    sqrt(pooling)`. With `photoelectrons` it counts electrons, see `Camera`; a row with a full pixel is flagged.
 
     The square law is the only nonlinearity of the amplitude modulator. It is even: `x` and `-x`, or `x` under any
     global phase, look the same, and the response scales with `|x|` or `|x|^2`. An encoder must carry sign and scale
@@ -56,9 +54,13 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
     quadratic form of the drive; the spec has no name for a modulator and counts it to the medium, since it is
     physical and no detector does it.
 
-    With `turn`, the medium changes slowly: `T(a) = cos(a) T + sin(a) T'`, `T'` independent of `T`. Statistics stay the
-    same at every angle while the field of a fixed drive decorrelates as `cos(a)`. The angle follows a virtual clock
-    that grows by `seconds_per_pass` at every row, those of `forward` included.
+    With `passes_through` > 1 the modulator stands inside a cavity, see `RoundTrips`: the field becomes a polynomial of
+    this degree in the drives although every part is linear in the field. The response is then neither even nor does it
+    scale with the drive.
+
+    With `turn`, the medium changes slowly: `T(a) = cos(a) T + sin(a) T'`, `T'` independent of `T`, and the round trip
+    alike. Statistics stay the same at every angle while the field of a fixed drive decorrelates as `cos(a)`. The angle
+    follows a virtual clock that grows by `seconds_per_pass` at every row, those of `forward` included.
 
     A row's response has the same bits wherever it stands in a batch and for any number of torch threads.
 
@@ -68,9 +70,14 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         modulator: `amplitude`: the field is the drive, 0 to 1; `phase`: the field is `exp(i drive)`, drive in rad.
         signed: Amplitudes from -1 to 1 (an amplitude modulator followed by a binary phase). Amplitude only.
         phase_range: Largest phase in rad. Phase only.
+        passes_through: Times that light meets the modulator.
+        retained: Share of the power that a round trip brings back to the modulator, for `passes_through` > 1.
         camera: `modulus` gives `|y|`; `intensity` gives `|y|^2`.
         pooling: Pixels averaged into one response, after detection.
-        seed: Seed of the medium.
+        photoelectrons: Mean electrons of a pixel per unit of intensity; None for no shot noise.
+        dark_counts: Mean electrons of a pixel in the dark; they are not subtracted.
+        saturation: Intensity at which a pixel is full; None for no limit.
+        seed: Seed of the medium and of the shot noise.
         turn: Angle of the transfer matrix in rad over time; None for a medium that stands still.
         seconds_per_pass: Duration of a row on the virtual clock in s; declared as the cost of a pass.
         device: torch device.
@@ -92,15 +99,21 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         modulator: Literal["amplitude", "phase"] = "amplitude",
         signed: bool = False,
         phase_range: Annotated[float, Field(gt=0)] | None = None,
+        passes_through: Annotated[int, Field(ge=1)] = 1,
+        retained: Annotated[float, Field(gt=0, lt=1)] = 0.5,
         camera: Literal["modulus", "intensity"] = "modulus",
         pooling: Annotated[int, Field(ge=1)] = 1,
+        photoelectrons: Annotated[float, Field(gt=0)] | None = None,
+        dark_counts: Annotated[float, Field(ge=0)] = 0.0,
+        saturation: Annotated[float, Field(gt=0)] | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
         turn: Drift | None = None,
         seconds_per_pass: Annotated[float, Field(ge=0)] = 1e-3,
         device: str = "cpu",
         name: str = "scattering",
     ) -> None:
-        for label, count in (("drives", drives), ("responses", responses), ("pooling", pooling)):
+        counts = {"drives": drives, "responses": responses, "pooling": pooling, "passes_through": passes_through}
+        for label, count in counts.items():
             if count < 1:
                 raise SpecError(f"{label} of {name} must be >= 1, got {count}.")
         if modulator not in ("amplitude", "phase") or camera not in ("modulus", "intensity"):
@@ -108,37 +121,44 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
                 f"modulator and camera of {name} must be amplitude or phase, and modulus or intensity, "
                 f"got {modulator!r} and {camera!r}."
             )
-        if modulator == "phase" and signed:
-            raise SpecError(f"signed of {name} must be false with a phase modulator: a phase has no sign to add.")
-        if modulator == "amplitude" and phase_range is not None:
-            raise SpecError(f"phase_range of {name} must be left out with an amplitude modulator, got {phase_range}.")
+        if not 0 < retained < 1:
+            raise SpecError(f"retained of {name} must be > 0 and < 1 (a share of the power), got {retained}.")
         if turn is not None and not seconds_per_pass > 0:
             raise SpecError(
                 f"seconds_per_pass of {name} must be > 0 s for a medium that turns, got {seconds_per_pass} s. "
                 "Time stands still otherwise."
             )
-        self._phase = modulator == "phase"
-        self._modulus = camera == "modulus"
-        self._pooling = pooling
+        self._modulator = Modulator(drives=drives, kind=modulator, signed=signed, phase_range=phase_range, name=name)
+        self._camera = Camera(
+            modulus=camera == "modulus", pooling=pooling, photoelectrons=photoelectrons, dark_counts=dark_counts,
+            saturation=saturation, seed=seed, name=name,
+        )  # fmt: skip
+        self._pixels, self._drives = responses * pooling, drives
         self._turn = turn
         self._device = torch.device(device)
         self._clock = VirtualClock(seconds_per_pass=seconds_per_pass)
         self._seed = seed
-        if self._phase:
-            high = math.pi if phase_range is None else phase_range
-            drive = DriveSpec(shape=(drives,), high=high, unit="rad", dtype="float32", domain="phase", axes=("drive",))
-        else:
-            low = -1.0 if signed else 0.0
-            domain: Literal["real", "non_negative"] = "real" if signed else "non_negative"
-            drive = DriveSpec(shape=(drives,), low=low, dtype="float32", domain=domain, axes=("drive",))
-        options = {"modulator": modulator, "camera": camera, "pooling": pooling, "seed": seed}
+        self._round_trips = None
+        if passes_through > 1:
+            self._round_trips = RoundTrips(
+                drives=drives, passes=passes_through, retained=retained, seed=seed, turns=turn is not None,
+                device=device,
+            )  # fmt: skip
+        options = {"modulator": modulator, "camera": camera, "pooling": pooling, "seed": seed, **self._camera.options()}
+        if passes_through > 1:
+            options |= {"passes_through": passes_through, "retained": retained}
+        inside: frozenset[Literal["medium", "detector"]] = frozenset(
+            {"medium"} if self._modulator.is_phase or passes_through > 1 else ()
+        )
         self._spec = SystemSpec(
             name=name,
             kind="simulated",
-            drive=drive,
-            response=ResponseSpec(shape=(responses,), dtype="float32", axes=("response",)),
-            nonlinearity=frozenset({"medium", "detector"} if self._phase else {"detector"}),
-            repeatable=turn is None,
+            drive=self._modulator.spec,
+            response=ResponseSpec(
+                shape=(responses,), dtype="float32", axes=("response",), full_scale=self._camera.full_scale
+            ),
+            nonlinearity=inside | {"detector"},
+            repeatable=turn is None and not self._camera.noisy,
             reproducible=turn is None,
             stateful=turn is not None,
             cost=Cost(per_pass=seconds_per_pass),
@@ -147,14 +167,13 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
             identity={"model": "ScatteringMedium", **options} | ({} if turn is None else {"turn": repr(turn)}),
         )
         scale = math.sqrt(0.5 / drives)
-        self._matrix_PD = _gaussian(responses * pooling, drives, scale, seed, _MATRIX, self._device)
-        self._load(scale)
+        self._load(gaussian(self._pixels, drives, scale=scale, seed=seed, stream=_MATRIX, device=device), scale)
 
     @classmethod
     def from_matrix(cls, matrix_PD: NDArray[np.complexfloating[Any, Any]] | torch.Tensor, **options: Any) -> Self:
         """Return a medium with a transfer matrix of your own, for example a measured one.
 
-        What it turns towards, if it turns, is Gaussian with the same mean square.
+        What it turns towards, if it turns, is Gaussian with the same mean square; a round trip is random as ever.
 
         Args:
             matrix_PD: Complex, shape `(responses * pooling, drives)`; kept in `complex64`.
@@ -174,9 +193,9 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         if pixels % pooling:
             raise SpecError(f"rows of matrix must be a multiple of pooling = {pooling}, got {pixels}. Trim them.")
         medium = cls(drives=drives, responses=pixels // pooling, **options)
-        medium._matrix_PD = matrix_PD.to(medium._device, torch.complex64, copy=True)
-        medium._load(math.sqrt(0.5 * float(matrix_PD.abs().square().mean())))
-        digest = hashlib.sha256(medium._matrix_PD.cpu().numpy().tobytes()).hexdigest()
+        scale = math.sqrt(0.5 * float(matrix_PD.abs().square().mean()))
+        medium._load(matrix_PD.to(medium._device, torch.complex64), scale)
+        digest = hashlib.sha256(medium.matrix.cpu().numpy().tobytes()).hexdigest()
         identity = {**medium._spec.identity, "matrix_sha256": digest}
         medium._spec = dataclasses.replace(medium._spec, identity=identity)
         return medium
@@ -189,7 +208,12 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
     @property
     def matrix(self) -> torch.Tensor:
         """A copy of the transfer matrix at angle 0, `complex64`, shape `(responses * pooling, drives)`."""
-        return self._matrix_PD.clone()
+        return self._transfer.matrix
+
+    @property
+    def round_trip(self) -> torch.Tensor | None:
+        """A copy of the matrix from the modulator back to it at angle 0; None where light meets it once."""
+        return None if self._round_trips is None else self._round_trips.transfer.matrix
 
     @property
     def clock(self) -> VirtualClock:
@@ -197,30 +221,15 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         return self._clock
 
     def measure(self, drive: torch.Tensor, passes: Passes) -> Reading:
-        """Play `drive`, shape `(n, drives)`, and read the camera. Pass numbers change nothing: there is no noise."""
+        """Play `drive`, shape `(n, drives)`, and read the camera. Pass numbers key its shot noise."""
         started = time.time()
         with torch.no_grad():
-            response_NR = self.forward(drive, passes)
-        return Reading(response=response_NR, started=started, stopped=time.time())
+            response_NR, flags = self._respond(drive, passes)
+        return Reading(response=response_NR, flags=flags, started=started, stopped=time.time())
 
     def forward(self, drive: torch.Tensor, passes: Passes) -> torch.Tensor:
         """Return the response with its graph: the same numbers as `measure`, and time passes alike."""
-        start_N = self._clock.advance(len(drive))
-        angle_N = None if self._turn is None else torch.from_numpy(self._turn.at(start_N)).to(self._device)
-        tiles = []
-        for first in range(0, len(drive), _HEIGHT):
-            drive_ND = drive[first : first + _HEIGHT]
-            rows = len(drive_ND)
-            if rows < _HEIGHT:
-                drive_ND = torch.nn.functional.pad(drive_ND, (0, 0, 0, _HEIGHT - rows))
-            field_NK = torch.cat((drive_ND.cos(), drive_ND.sin()), dim=1) if self._phase else drive_ND.contiguous()
-            out_N2P = field_NK @ self._real_K2P
-            if angle_N is not None:
-                tile_N = torch.nn.functional.pad(angle_N[first : first + rows], (0, _HEIGHT - rows))
-                cos_N, sin_N = tile_N.cos().float(), tile_N.sin().float()
-                out_N2P = out_N2P * cos_N[:, None] + (field_NK @ self._turned_K2P) * sin_N[:, None]
-            tiles.append(self._detect(out_N2P)[:rows])
-        return torch.cat(tiles)
+        return self._respond(drive, passes)[0]
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the clock: nothing else is remembered."""
@@ -242,44 +251,34 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
     ) -> None:
         """Nothing to make safe."""
 
-    def _load(self, scale: float) -> None:
-        """Lay the matrices out for real products, which run at twice the speed of complex ones."""
-        self._real_K2P = self._as_real(self._matrix_PD)
+    def _load(self, matrix_PD: torch.Tensor, scale: float) -> None:
+        """Take a transfer matrix; `scale` is the deviation of a real part of what it turns towards."""
+        towards_PD = None
         if self._turn is not None:
-            pixels, drives = self._matrix_PD.shape
-            turned_PD = _gaussian(pixels, drives, scale, self._seed, _QUADRATURE, self._device)
-            self._turned_K2P = self._as_real(turned_PD)
+            towards_PD = gaussian(
+                *matrix_PD.shape, scale=scale, seed=self._seed, stream=_QUADRATURE, device=self._device
+            )
+        real = not self._modulator.is_phase and self._round_trips is None
+        self._transfer = TransferMatrix(matrix_PD, towards_PD=towards_PD, real_field=real)
 
-    def _as_real(self, matrix_PD: torch.Tensor) -> torch.Tensor:
-        # In products of 6 or 10 columns a row's last digits depend on its place: never fewer than 16 are computed.
-        missing = max(0, _LEAST_PIXELS - len(matrix_PD))
-        real_DP, imag_DP = (torch.nn.functional.pad(part.T, (0, missing)) for part in (matrix_PD.real, matrix_PD.imag))
-        rows = torch.cat((real_DP, imag_DP), dim=1)
-        if self._phase:  # the field has two parts, [cos | sin]
-            rows = torch.cat((rows, torch.cat((-imag_DP, real_DP), dim=1)))
-        return rows.contiguous()
-
-    def _detect(self, out_N2P: torch.Tensor) -> torch.Tensor:
-        real_NP, imag_NP = out_N2P.chunk(2, dim=1)
-        # Product and sum apart: a fused multiply-add rounds otherwise at the edge of a vector than inside.
-        response_NP = real_NP * real_NP + imag_NP * imag_NP
-        if self._modulus:
-            response_NP = _square_root(response_NP)
-        response_NP = response_NP[:, : len(self._matrix_PD)]
-        if self._pooling == 1:
-            return response_NP
-        return response_NP.reshape(_HEIGHT, -1, self._pooling).mean(2)
-
-
-def _square_root(value: torch.Tensor) -> torch.Tensor:
-    """Return the square root, with gradient 0 instead of infinity at 0."""
-    if not value.requires_grad:
-        return value.sqrt()
-    lit = value > 0
-    return torch.where(lit, torch.where(lit, value, 1.0).sqrt(), 0.0)
-
-
-def _gaussian(rows: int, columns: int, scale: float, seed: int, stream: int, device: torch.device) -> torch.Tensor:
-    """Return iid circular complex Gaussian numbers, `complex64`; real and imaginary part have deviation `scale`."""
-    parts = keyed_normal(seed, np.arange(rows, dtype=np.int64), 2 * columns, stream=stream, device=device)
-    return torch.view_as_complex(parts.mul_(scale).view(rows, columns, 2))
+    def _respond(self, drive: torch.Tensor, passes: Passes) -> tuple[torch.Tensor, NDArray[np.uint8] | None]:
+        start_N = self._clock.advance(len(drive))
+        turn = None
+        if self._turn is not None:
+            angle_N1 = torch.from_numpy(self._turn.at(start_N)).to(self._device)[:, None]
+            turn = angle_N1.cos().float(), angle_N1.sin().float()
+        # Portion by portion: a field is detected while it is still in the cache.
+        plain = not (torch.is_grad_enabled() and drive.requires_grad)
+        response_NR = drive.new_empty((len(drive), *self._spec.response.shape))
+        parts, flags = [], []
+        for rows in self._transfer.cut(len(drive)):
+            angle = None if turn is None else (turn[0][rows], turn[1][rows])
+            field_NK = self._modulator.field(drive[rows])
+            if self._round_trips is not None:
+                field_NK = self._round_trips(field_NK, angle)
+            out_NR = response_NR[rows] if plain else None
+            part_NR, flag_N = self._camera.expose(self._transfer(field_NK, angle), passes[rows], out_NR=out_NR)
+            parts.append(part_NR)
+            if flag_N is not None:
+                flags.append(flag_N)
+        return response_NR if plain else torch.cat(parts), np.concatenate(flags) if flags else None

@@ -132,13 +132,11 @@ def test_the_tiled_product_equals_the_plain_one(modulator: Any, camera: Any, poo
     medium = ScatteringMedium(
         drives=37, responses=11, modulator=modulator, camera=camera, pooling=pooling, turn=Drift(rate=1.0)
     )
-    other = ScatteringMedium(drives=37, responses=11, pooling=pooling, turn=Drift(rate=math.pi / 2), seconds_per_pass=1)
     drive = drives(medium, 300)
     field = torch.exp(1j * drive.double()) if modulator == "phase" else drive.double() + 0j
     angle = torch.arange(300, dtype=torch.float64)[:, None] * 1e-3
-    turned = other._turned_K2P.double()  # the matrix that a medium of the same seed turns towards
-    turned_matrix = torch.complex(turned[:, : 11 * pooling], turned[:, 11 * pooling :])
-    out = (field @ medium.matrix.to(torch.complex128).T) * angle.cos() + (field @ turned_matrix) * angle.sin()
+    towards = medium._transfer.towards.to(torch.complex128)
+    out = (field @ medium.matrix.to(torch.complex128).T) * angle.cos() + (field @ towards.T) * angle.sin()
     expected = out.abs() if camera == "modulus" else out.abs().square()
     expected = expected.unflatten(1, (11, pooling)).mean(2)  # type: ignore[no-untyped-call]
     assert torch.allclose(respond(medium, drive), expected, rtol=0, atol=ROUNDING)
