@@ -14,6 +14,7 @@ threads, shows where other programs had the cores: elsewhere it is about the tim
     python benchmarks/waves.py --rows 100000       # memory only: a small cavity, in a process of its own
     python benchmarks/waves.py --only cavity       # the programmable microwave cavity only, without deepwave
     python benchmarks/waves.py --only scattering   # the scattering medium only, see benchmarks/scattering.py
+    python benchmarks/waves.py --only pulses       # the nonlinear Schroedinger equation only, see waves_pulses.py
 
 The programmable cavity has no peer here: its fast path, which eliminates once what no drive changes, is compared with a
 solution of the whole cavity for each row, by LAPACK with one thread and with all. The 64 rows of a turn share one
@@ -47,6 +48,7 @@ from typing import Any
 import numpy as np
 import torch
 from scattering import scattering_table
+from waves_pulses import pulse_table
 
 from physnet.allowed_drives import random_drives
 from physnet.simulators.acoustic import AcousticCavity
@@ -265,7 +267,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the memory test")
     parser.add_argument("--route", choices=["field", "transfer"], help="the memory test alone, in this process")
-    parser.add_argument("--only", choices=["cavity", "scattering"], help="one of the other tables alone")
+    parser.add_argument("--only", choices=["cavity", "scattering", "pulses"], help="one of the other tables alone")
     parser.add_argument("--output", type=Path, help="also append the table to this file")
     arguments = parser.parse_args()
     if arguments.route:
@@ -277,7 +279,8 @@ def main() -> None:
             f"{np.__version__}, torch {torch.__version__}, {arguments.repeats} turns"
         )
         print(machine)
-        lines = {"cavity": cavity_table, "scattering": scattering_table}[arguments.only](arguments.repeats)
+        tables = {"cavity": cavity_table, "scattering": scattering_table, "pulses": pulse_table}
+        lines = tables[arguments.only](arguments.repeats)
         load = f"load of the machine over the last minute: {os.getloadavg()[0]:.1f}"
         print(load)
         write(arguments.output, [machine, "", *lines, "", load])
@@ -306,6 +309,7 @@ def main() -> None:
             print("\n".join(rows), flush=True)
     lines += ["", *cavity_table(arguments.repeats)]
     lines += ["", *scattering_table(arguments.repeats)]
+    lines += ["", *pulse_table(arguments.repeats)]
     lines += ["", f"load of the machine over the last minute: {os.getloadavg()[0]:.1f}", ""]
     print("\n".join(lines[-3:]), flush=True)
     for route in ("field", "transfer"):
