@@ -29,7 +29,7 @@ def sha256(tensors: Tensors) -> str:
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         shape = ",".join(map(str, array.shape))
         digest.update(f"{name}\0{little.dtype.str}\0{shape}\0".encode())
-        digest.update(little.tobytes())
+        digest.update(little.reshape(-1).view(np.uint8).data)  # not a copy
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +92,8 @@ def save(folder: Path, snapshot: Snapshot, *, run: str = "") -> Path:
         ValueError: An array can't be stored.
         OSError: The disk refused. No temporary file is left.
     """
+    check(snapshot)
     tensors, epoch = snapshot.tensors, snapshot.epoch - snapshot.complete
-    if epoch < 0:
-        raise ValueError(f"epoch must be >= 0, got {epoch}. A complete checkpoint follows an epoch.")
-    if RECORD in tensors or any(name.startswith(MORE) for name in tensors):
-        raise ValueError(f"a tensor must not be called {RECORD!r} or {MORE!r}...: the checkpoint uses these names.")
     record = {
         "format": FORMAT,
         "run": run,
@@ -113,18 +110,28 @@ def save(folder: Path, snapshot: Snapshot, *, run: str = "") -> Path:
     name = f"epoch-{epoch:06d}.npz" if snapshot.complete else f"epoch-{epoch:06d}-step-{snapshot.step:09d}.npz"
     path = folder / name
     part = folder / f".{path.name}.part-{os.getpid()}"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            # ZipInfo's fixed date makes equal weights equal files
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
     try:
-        disk.write_whole(part, buffer.getbuffer())
+        disk.write_whole(part, *_packed(arrays))
         disk.replace(part, path)
     finally:
         disk.remove(part)
     return path
+
+
+def check(snapshot: Snapshot) -> None:
+    """Check that a snapshot can be stored.
+
+    Raises:
+        ValueError: Its epoch is negative, a name is taken, or an array holds Python objects.
+    """
+    epoch = snapshot.epoch - snapshot.complete
+    if epoch < 0:
+        raise ValueError(f"epoch must be >= 0, got {epoch}. A complete checkpoint follows an epoch.")
+    if RECORD in snapshot.tensors or any(name.startswith(MORE) for name in snapshot.tensors):
+        raise ValueError(f"a tensor must not be called {RECORD!r} or {MORE!r}...: the checkpoint uses these names.")
+    for name, array in (*snapshot.tensors.items(), *snapshot.arrays.items()):
+        if np.asarray(array).dtype.kind not in "biufc":
+            raise ValueError(f"{name} must hold numbers, got {np.asarray(array).dtype}.")
 
 
 def load(path: Path, *, run: str = "") -> Checkpoint:
@@ -211,6 +218,32 @@ def prune(folder: Path, *, last: int = 3, best: int | None = None) -> None:
     for path in listed(folder)[:-last]:
         if best is None or path.name != f"epoch-{best:06d}.npz":
             disk.remove(path)
+
+
+class _Parts(list[bytes | memoryview]):
+    """What a zip file is made of, one after the other: arrays are not copied into it."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.append(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: `zipfile` asks for it."""
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> _Parts:
+    """Return the parts of an uncompressed `.npz`."""
+    parts = _Parts()
+    with zipfile.ZipFile(cast(Any, parts), "w", zipfile.ZIP_STORED) as archive:
+        for name, given in arrays.items():
+            array = np.asarray(given)
+            head = np.lib.format.header_data_from_array_1_0(array)
+            flat = np.ascontiguousarray(array.T if head["fortran_order"] else array).reshape(-1)
+            # ZipInfo's fixed date makes equal weights equal files
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, head)
+                entry.write(flat.view(np.uint8).data)
+    return parts
 
 
 def _arrays(stream: io.FileIO) -> dict[str, NDArray[Any]]:

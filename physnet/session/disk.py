@@ -17,14 +17,15 @@ MOVABLE = os.name != "nt"  # whether an open file, or its folder, can be renamed
 Pieces = Iterable[tuple[int, bytes]]
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file and have the disk take it. A kill leaves the file shorter.
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file, part after part, and have the disk take it. A kill leaves the file shorter.
 
     Raises:
         OSError: The disk refused.
     """
     with open(path, "wb") as stream:
-        stream.write(data)
+        for part in parts:
+            stream.write(part)
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -60,8 +61,12 @@ def write_at(stream: io.FileIO, offset: int, data: bytes) -> None:
     Raises:
         OSError: The disk refused.
     """
-    stream.seek(offset)
-    if stream.write(data) != len(data):
+    if hasattr(os, "pwrite"):  # not on Windows
+        count = os.pwrite(stream.fileno(), data, offset)
+    else:
+        stream.seek(offset)
+        count = stream.write(data) or 0
+    if count != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -8,6 +8,7 @@ Axis letters: n rows, k values a row (one per layer).
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,14 +76,16 @@ class Table:
 
     def __init__(self, group: h5py.Group, columns: Sequence[Column]) -> None:
         self.capacity = len(group[CRC])
-        self._row = blank(columns, 1)
-        self._names = [column.name for column in columns]
+        self._wide = [column.width > 0 for column in columns]
+        self._row = struct.Struct("<" + "".join(map(_packed, columns)))
         self._chunk = int(group[CRC].chunks[0])
         # chunk offsets of each column, and where the column's bytes lie in a row; the CRC comes last
-        ends = [0, *np.cumsum([self._row.dtype[name].itemsize for name in self._names]).tolist()]
+        names, ends = [column.name for column in columns], [0]
+        for column in columns:
+            ends.append(ends[-1] + struct.calcsize("<" + _packed(column)))
         self._cells = [
             (_offsets(group[name]), start, stop)
-            for name, start, stop in zip([*self._names, CRC], ends, [*ends[1:], ends[-1] + 4], strict=True)
+            for name, start, stop in zip([*names, CRC], ends, [*ends[1:], ends[-1] + 4], strict=True)
         ]
 
     def pieces(self, number: int, values: Sequence[Any]) -> list[tuple[int, bytes]]:
@@ -95,9 +98,10 @@ class Table:
         Returns:
             Offsets in the file, and bytes.
         """
-        for name, value in zip(self._names, values, strict=True):
-            self._row[name][0] = value
-        data = self._row.tobytes()
+        flat: list[Any] = []
+        for wide, value in zip(self._wide, values, strict=True):
+            flat.extend(value) if wide else flat.append(value)
+        data = self._row.pack(*flat)
         data += zlib.crc32(data).to_bytes(4, "little")
         chunk, row = divmod(number, self._chunk)
         return [(offsets[chunk] + row * (stop - start), data[start:stop]) for offsets, start, stop in self._cells]
@@ -198,6 +202,12 @@ def read(group: h5py.Group, columns: Sequence[Column], source: Source | None = N
         damaged += not sound[n]
     values = {column.name: found[column.name][sound] for column in columns}
     return Rows(values=values, damaged=damaged, places=np.flatnonzero(sound))
+
+
+def _packed(column: Column) -> str:
+    """How `struct` packs a value of a column, without gaps: as `blank` has it."""
+    kind = {"<i8": "q", "<f8": "d"}.get(column.dtype)
+    return f"{column.dtype[1:]}s" if kind is None else f"{column.width or 1}{kind}"
 
 
 def _at_once() -> h5py.h5p.PropDCID:

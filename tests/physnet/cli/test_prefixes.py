@@ -93,7 +93,7 @@ class Recorder:
 
             monkeypatch.setattr(module, name, noted)
 
-        note(disk, "write_whole", lambda path, data: Change("whole", self._at(path), data=bytes(data)))
+        note(disk, "write_whole", lambda path, *parts: Change("whole", self._at(path), data=b"".join(parts)))
         note(
             disk,
             "write_changed",
@@ -112,21 +112,39 @@ class Recorder:
             "_write",
             lambda stream, offset, data: Change("at", self._open(stream), offset=offset, data=bytes(data)),
         )
-        for name in ("step", "epoch", "checkpoint"):
-            self._promise(monkeypatch, Session, name)
+        for name in ("step", "epoch"):
+            self._promise(monkeypatch, name)
+        self._promise_checkpoints(monkeypatch)
 
-    def _promise(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
-        real = getattr(owner, name)
+    def _promise(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        real = getattr(Session, name)
 
-        def kept(session: Any, record: Any) -> Any:
-            answer = real(session, record)
+        def kept(session: Any, record: Any) -> None:
+            real(session, record)
             with self._lock:
                 number = record.epoch if name == "epoch" else record.step
-                rows = session.raw._writer.rows if name == "checkpoint" and session.raw is not None else 0
-                self.changes.append(Change("promise", name, offset=number, size=rows))
-            return answer
+                self.changes.append(Change("promise", name, offset=number))
 
-        monkeypatch.setattr(owner, name, kept)
+        monkeypatch.setattr(Session, name, kept)
+
+    def _promise_checkpoints(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A checkpoint, and the raw rows before it, are promised once it is written, which is beside the run."""
+        begin, save = Session.checkpoint, checkpoint.save
+        sessions: list[Any] = []
+
+        def begun(session: Any, snapshot: Any) -> None:
+            sessions.append(session)
+            begin(session, snapshot)
+
+        def saved(folder: Path, snapshot: Any, *, run: str) -> Path:
+            path = save(folder, snapshot, run=run)
+            with self._lock:
+                rows = sessions[-1].raw._writer.rows if sessions[-1].raw is not None else 0
+                self.changes.append(Change("promise", "checkpoint", offset=snapshot.step, size=rows))
+            return path
+
+        monkeypatch.setattr(Session, "checkpoint", begun)
+        monkeypatch.setattr(checkpoint, "save", saved)
 
     def _at(self, path: Path) -> str:
         return os.path.relpath(path, self._root)

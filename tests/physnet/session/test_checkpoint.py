@@ -44,6 +44,15 @@ def test_numpy_reads_a_checkpoint(tmp_path: Path, small_run: ModuleType) -> None
         assert json.loads(archive[RECORD].tobytes())["step"] == 1
 
 
+def test_arrays_come_back_whatever_their_order_in_memory(tmp_path: Path) -> None:
+    square = np.arange(12.0).reshape(3, 4)
+    arrays = {"turned": square.T, "columns": np.asfortranarray(square), "every other": square[:, ::2]}
+    arrays["big-endian"] = square.astype(">f8")
+    found = load(save(tmp_path, snapshot(arrays, epoch=0, step=1))).tensors
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
 def test_equal_weights_make_equal_files(tmp_path: Path, small_run: ModuleType) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
