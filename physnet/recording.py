@@ -47,15 +47,20 @@ class RawRecording:
         for name, port in ports.items():
             port.on_exchange = trainer.stopwatch.logged(self._patient(self._writer.observer(name)))
 
-    def flush(self) -> None:
+    def flush(self, *, patient: bool = True) -> None:
         """Return when every row is on the disk.
 
+        Args:
+            patient: Whether to wait for room on a full disk, which is for the run's own thread.
+
         Raises:
-            StorageError: The disk refused for good.
+            StorageError: The disk refused; for good, when patient.
         """
         try:
             self._writer.flush()
         except StorageError as error:
+            if not patient:
+                raise
             self._wait(error)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -99,7 +99,7 @@ class SentinelRecord:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Snapshot:
-    """All that a run needs to go on from where it stands, between two steps.
+    """All that a run needs to go on from where it stands, between two steps. Copies, which nobody changes any more.
 
     Args:
         epoch: Epochs done.
@@ -259,12 +259,21 @@ class Recorder(Protocol):
         """Keep what a layer's physics answered before step 0."""
         ...
 
+    def describe(self, systems: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what systems say of themselves once they are open, in the order of the network's ports."""
+        ...
+
     def sentinel(self, record: SentinelRecord) -> None:
         """Keep how a system answered its sentinels."""
         ...
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Keep all that the run needs to go on from here."""
+        """Keep all that the run needs to go on from here. It may be written while the run goes on."""
+        ...
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Time that checkpoints took so far, whether the run waited for them or not, in s."""
         ...
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:

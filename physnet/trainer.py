@@ -90,12 +90,13 @@ class Trainer:
             port.on_fault = self._note_fault
         self.interrupt_with(interrupted or (lambda: None))
         self._faults: dict[str, int] = {}
+        self._told: dict[str, dict[str, int]] = {}
         self.statistics: list[ResponseStatistics] = []
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
         self._pauses = Pauses(self)
         self._started = self._epoch_started = self._checkpointed = time.perf_counter()
-        self._checkpoints_took = 0.0
+        self._snapshots_took = 0.0
         self._begun = self._between_steps = False
         self._resumed_as: int | None = None
         self._steps_before = 0
@@ -214,6 +215,7 @@ class Trainer:
         """
         if not self._begun:
             self._started = time.perf_counter()
+            self._describe_systems()
         if not self.ready:
             self._standardise()
         if self._begun:
@@ -228,6 +230,12 @@ class Trainer:
             callback.on_start(self)
         if self._resumed_as is None:
             self._checkpoint(complete=False)
+
+    def _describe_systems(self) -> None:
+        """Keep what systems found out since they were opened, where any looks for something."""
+        specs = [port.spec for port in self.network.ports]
+        if self.recorder and any(spec.found for spec in specs):
+            self.recorder.describe([spec.plain() for spec in specs])
 
     def _standardise(self) -> None:
         hypotheses = len(self.rule.training_rows(self.network, self._batch(np.arange(2), 0))) // 2
@@ -420,19 +428,18 @@ class Trainer:
     def _checkpoint_if_due(self, *, complete: bool) -> None:
         """Make a checkpoint when the last is too old, and after an epoch as long as that costs little."""
         now, options = time.perf_counter(), self.options
-        cheap = options.checkpoint_share >= 1 or self._checkpoints_took <= options.checkpoint_share * (
-            now - self._started
-        )
+        took = self._snapshots_took + (self.recorder.checkpoint_seconds if self.recorder else 0.0)
+        cheap = options.checkpoint_share >= 1 or took <= options.checkpoint_share * (now - self._started)
         if now - self._checkpointed >= options.checkpoint_seconds or (complete and cheap):
             self._checkpoint(complete=complete)
 
     def _checkpoint(self, *, complete: bool) -> None:
-        began = time.perf_counter()
+        began = self._checkpointed = time.perf_counter()
         with self.stopwatch.section("log"):
             if self.recorder:
-                self.recorder.checkpoint(self.snapshot(complete=complete))
-        self._checkpointed = time.perf_counter()
-        self._checkpoints_took += self._checkpointed - began
+                snapshot = self.snapshot(complete=complete)
+                self._snapshots_took += time.perf_counter() - began
+                self.recorder.checkpoint(snapshot)
 
     def _checkpoint_if_possible(self) -> None:
         """Keep where the run stands when it is stopped; a disk that refuses costs the steps since the last one."""
@@ -443,6 +450,15 @@ class Trainer:
         if self.options.sentinels == "auto":
             return 8 if any(port.spec.kind == "measured" for port in self.network.ports) else 0
         return self.options.sentinels
+
+    def _tell_faults(self) -> None:
+        """Put the faults of each system, by kind, into the record when there are new ones."""
+        for port in self.network.ports:
+            faults = dict(port.spec.found.get("faults", {}))
+            if faults != self._told.setdefault(port.spec.name, {}):
+                self._told[port.spec.name] = faults
+                listed = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+                self.event("warning", f"{port.spec.name}: faults so far: {listed}")
 
     def _note_fault(self, text: str) -> None:
         """Keep what a fault was, though a retry may mend it; the same text at most a few times."""
@@ -460,6 +476,7 @@ class Trainer:
             accuracy, layers = result.accuracy, result.layer_accuracy
         self._keep_best(accuracy)
         self._look()
+        self._tell_faults()
         record = EpochRecord(
             epoch=self.epochs_done - 1,
             step=self.steps_done,
@@ -567,6 +584,7 @@ class Trainer:
         )
         if self.recorder:
             with self.stopwatch.section("log"):
+                self._describe_systems()
                 self.recorder.finish(result, tensors)
         for callback in self.callbacks:
             callback.on_end(self, result)

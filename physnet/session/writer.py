@@ -15,7 +15,7 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -38,8 +38,9 @@ from ..records import (
 from . import checkpoint, disk, environment, layout, table
 from .layout import CHECKPOINTS, RESERVE, SESSION, text
 from .space import RESERVE_BYTES, has_room, is_full, noise, reason
-from .store import SessionFile
+from .store import Change, SessionFile
 from .table import Table
+from .writing import Writing
 
 WaitForRoom = Callable[[str, Callable[[], bool]], bool]
 
@@ -47,8 +48,13 @@ WaitForRoom = Callable[[str, Callable[[], bool]], bool]
 class RawLog(Protocol):
     """Whoever keeps raw drives and responses beside the session."""
 
-    def flush(self) -> None:
-        """Return when all that was handed over is written."""
+    def flush(self, *, patient: bool = True) -> None:
+        """Return when all that was handed over is written.
+
+        Args:
+            patient: Whether to wait for room on a full disk, which is for the run's own thread. Otherwise any thread
+                may call.
+        """
         ...
 
     def close(self) -> None:
@@ -58,6 +64,8 @@ class RawLog(Protocol):
 
 class Session:
     """The record of one run, as a folder: `session.h5` and `checkpoints/`. A `physnet.records.Recorder`.
+
+    Checkpoints are written by a thread of their own while the run goes on; see docs/decisions/0010.
 
     Make one with `Session.create`, and call it from one thread at a time. Leaving its context with an exception says so
     in the file; a process that is killed leaves the status `running`.
@@ -74,6 +82,8 @@ class Session:
         self._fault = ""
         self._ended = False
         self._best: tuple[float, int | None] = (-1.0, None)
+        self._writing: Writing | None = None
+        self._took = 0.0
         self.run = ""
         """What tells the run from every other."""
         self.attempt = 0
@@ -254,6 +264,22 @@ class Session:
         """
         self._append("events", [time.time(), text(level, 8), text(message)])
 
+    def describe(self, systems: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what systems say of themselves now that they are open: who answered, calibrations, faults.
+
+        Args:
+            systems: Spec of each system as plain values, in the order of the plan.
+
+        Raises:
+            SessionError: There are more or fewer than in the plan, one holds what can't be stored, or it is closed.
+            StorageError: The disk refused.
+        """
+        self._check_open()
+        if len(systems) != len(self._plan.systems):
+            raise SessionError(f"systems must be the {len(self._plan.systems)} of the plan, got {len(systems)}.")
+        named = dict(zip(self._plan.systems, systems, strict=True))
+        self._patiently(lambda: self._replace(lambda file: layout.write_systems(file, named)))
+
     def responses(self, statistics: ResponseStatistics) -> None:
         """Keep what a layer's physics answered to the standardisation sample. The latest of a layer counts.
 
@@ -265,28 +291,66 @@ class Session:
         if not 0 <= statistics.layer < len(self._plan.layers):
             raise SessionError(f"layer must be 0 to {len(self._plan.layers) - 1}, got {statistics.layer}.")
         where = f"entry/layers/{layout.key(self._plan.layers[statistics.layer])}/response"
-        self._patiently(lambda: self._file.replace(lambda file: layout.write_responses(file[where], statistics)))
+        self._patiently(lambda: self._replace(lambda file: layout.write_responses(file[where], statistics)))
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Time that checkpoints took so far, whether the run waited for them or not, in s."""
+        return self._took + (self._writing.seconds if self._writing is not None else 0.0)
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Keep all that the run needs to go on: the last three times, and that of the best validated epoch.
+        """Begin to keep all that the run needs to go on: the last three times, and that of the best validated epoch.
+
+        It is on the disk, and whatever was recorded before it as well, when the next one is begun, when the session
+        is finished, or is closed. What went wrong is raised then, or by the first step after it.
+
+        Args:
+            snapshot: Where the run stands. Its arrays must not change any more.
 
         Raises:
             SessionError: The session is closed, or an array can't be stored.
-            StorageError: The disk refused. Older checkpoints are untouched.
+            StorageError: The disk refused the checkpoint before. Older ones are untouched.
         """
         self._check_open()
-
-        def write() -> None:
-            checkpoint.save(self.folder / CHECKPOINTS, snapshot, run=self.run)
-            checkpoint.prune(self.folder / CHECKPOINTS, best=self._best[1])
-            self._file.sync()
-
+        self._settle()
         try:
-            if self.raw is not None:
-                self.raw.flush()
-            self._patiently(write)
+            checkpoint.check(snapshot)
         except ValueError as error:
             raise SessionError(f"where the run stands at step {snapshot.step} can't be kept: {error}") from error
+        folder, best = self.folder / CHECKPOINTS, self._best[1]
+
+        def write() -> None:
+            # The rows first: a checkpoint never stands for steps that a power cut could still take.
+            if self.raw is not None:
+                self.raw.flush(patient=False)
+            self._file.sync()
+            checkpoint.save(folder, snapshot, run=self.run)
+            checkpoint.prune(folder, best=best)
+
+        self._writing = Writing(write)
+
+    def _join(self) -> None:
+        """Return when no checkpoint is being written."""
+        if self._writing is not None:
+            self._writing.wait()
+
+    def _settle(self) -> None:
+        """Return when the last checkpoint is on the disk. Where a disk is full, the run waits here, not in the thread.
+
+        Raises:
+            StorageError: The disk refused for good.
+        """
+        self._join()
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        self._took += writing.seconds
+        if isinstance(writing.error, OSError | StorageError):
+            if self.raw is not None:
+                self.raw.flush()
+            self._patiently(writing.write)
+        elif writing.error is not None:
+            raise writing.error
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:
         """Keep the weights of the run and how it ended, and close. All of it appears at once, or none.
@@ -299,6 +363,10 @@ class Session:
         self._check_open()
         if result.status == "running":
             raise SessionError("status of a finished run must say why it ended, got 'running'.")
+        if result.status == "done":
+            self._join()  # whatever became of it: the final weights are all that is needed
+        else:
+            self._settle()
         wrong = layout.mismatch(self._plan.tensors, tensors)
 
         def change(file: h5py.File) -> None:
@@ -333,6 +401,7 @@ class Session:
     def close(self) -> None:
         """Close the files. Never raises; a run that did not finish keeps the status it has."""
         self._ended = True
+        self._join()
         if self.raw is not None:
             with contextlib.suppress(OSError, StorageError):
                 self.raw.close()
@@ -364,12 +433,14 @@ class Session:
 
     def _append(self, name: str, values: Sequence[Any]) -> None:
         self._check_open()
+        if self._writing is not None and self._writing.done:
+            self._settle()
         number = self._used[name]
 
         def write() -> None:
             if number >= self._table(name).capacity:
                 room = number + min(max(number, layout.ROOM[name][0]), layout.MOST_ROOM)
-                self._file.replace(lambda file: table.resize(file["entry"][name], self._columns[name], room))
+                self._replace(lambda file: table.resize(file["entry"][name], self._columns[name], room))
             self._file.put(self._table(name).pieces(number, values))
 
         self._patiently(write)
@@ -394,6 +465,11 @@ class Session:
                 if not self.wait_for_room(why, self._has_room):
                     raise self._fail(error) from error
 
+    def _replace(self, change: Change) -> None:
+        """Put a changed file in the session's place, once nobody syncs the old one any more."""
+        self._join()
+        self._file.replace(change)
+
     def _has_room(self) -> bool:
         """Whether the disk takes what is the largest that is written at once."""
         weights = sum(int(array.nbytes) for array in self._plan.tensors.values())
@@ -402,12 +478,13 @@ class Session:
     def _table(self, name: str) -> Table:
         """Where rows go in the file as it is now: a file that was replaced has them elsewhere."""
         if self._laid_out is not self._file.stream:
+            self._tables, self._laid_out = {}, self._file.stream
+        if name not in self._tables:
             with self._file.read() as file:
-                self._tables = {name: Table(file["entry"][name], columns) for name, columns in self._columns.items()}
-            self._laid_out = self._file.stream
+                self._tables[name] = Table(file["entry"][name], self._columns[name])
         return self._tables[name]
 
-    def _end(self, change: Callable[[h5py.File], None]) -> None:
+    def _end(self, change: Change) -> None:
         """Make the last change and cut off the rows that were not needed; in place, uncut, where there is no room."""
 
         def cut(file: h5py.File) -> None:
@@ -418,7 +495,7 @@ class Session:
         with contextlib.suppress(OSError):
             disk.remove(self.folder / RESERVE)
         try:
-            self._file.replace(cut)
+            self._replace(cut)
         except OSError:
             self._file.overwrite(change)
 

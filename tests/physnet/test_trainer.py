@@ -100,6 +100,8 @@ class Cavity:
 class Notes:
     """A recorder that keeps everything in memory."""
 
+    checkpoint_seconds = 0.0
+
     def __init__(self) -> None:
         self.steps: list[StepRecord] = []
         self.epochs: list[EpochRecord] = []

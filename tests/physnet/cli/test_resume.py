@@ -211,6 +211,7 @@ def test_a_stopped_run_goes_on_from_the_very_step(processes: Processes, tmp_path
     text = EXPERIMENT.replace("RULE", "mono_forward").replace(
         "session.checkpoint_seconds = 0.05", "session = { checkpoint_seconds = 1e6, checkpoint_share = 1.0 }"
     )
+    text = text.replace("validate_every = 3", "validate_every = 12")  # a validation is stopped in its middle
     experiment.write_text(text, encoding="utf-8")
     code, said = processes.run("train", experiment, "--output", tmp_path / "whole")
     assert code == 0, said

@@ -4,16 +4,21 @@ import errno
 import math
 import os
 import re
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from physnet.errors import SessionError, Stopped, StorageError
-from physnet.session import Session, layout, new_run_folder, open_run
+from physnet.session import Session, checkpoint, layout, new_run_folder, open_run
 from physnet.session.store import SessionFile
+from physnet.session.writing import Writing
 from physnet.weights import sha256
 
 
@@ -167,6 +172,107 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, small_run: Modu
     kept = run.weights()
     assert kept.source == "checkpoint of epoch 8"
     np.testing.assert_array_equal(kept.tensors["layer0/W"], small_run.tensors(7.0)["layer0/W"])
+
+
+def test_a_checkpoint_is_written_while_the_run_goes_on(
+    tmp_path: Path, small_run: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, save, wait = threading.Event(), checkpoint.save, Writing.wait
+    done: list[str] = []
+
+    def slow(*values: Any, **options: Any) -> Path:
+        assert gate.wait(30)
+        path = save(*values, **options)
+        done.append(path.name)
+        return path
+
+    def waited_for(writing: Writing) -> None:
+        gate.set()
+        wait(writing)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(Writing, "wait", waited_for)
+    monkeypatch.setitem(layout.ROOM, "steps", (16, 16))
+    folder = tmp_path / "run"
+    with Session.create(folder, small_run.plan()) as session:
+        replace = session._file.replace
+        monkeypatch.setattr(session._file, "replace", lambda change: (done.append("replaced"), replace(change)))
+        session.checkpoint(small_run.snapshot(step=0))
+        for number in range(16):
+            session.step(small_run.step(number))
+        assert done == [] and list((folder / "checkpoints").iterdir()) == []
+        # No room for this one: the file is replaced, and nobody may sync the old one meanwhile.
+        session.step(small_run.step(16))
+        assert done == ["epoch-000000.npz", "replaced"]
+        gate.clear()
+        session.checkpoint(small_run.snapshot(epoch=1, step=17))
+        session.step(small_run.step(17))
+        session.checkpoint(small_run.snapshot(epoch=2, step=18))  # after the one before
+        assert done[2] == "epoch-000001.npz"
+        assert session.checkpoint_seconds > 0
+    assert [path.name for path in open_run(folder).checkpoints] == [f"epoch-00000{n}.npz" for n in range(3)]
+
+
+@pytest.mark.parametrize("patience", ["until there is room", "none"])
+def test_a_full_disk_at_a_checkpoint_is_waited_for_in_the_thread_of_the_run(
+    tmp_path: Path, small_run: ModuleType, monkeypatch: pytest.MonkeyPatch, patience: str
+) -> None:
+    save, threads, waits = checkpoint.save, [], []
+    full = threading.Event()
+    full.set()
+
+    def refuse(*values: Any, **options: Any) -> Path:
+        threads.append(threading.current_thread())
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(*values, **options)
+
+    def wait_for_room(why: str, has_room: Callable[[], bool]) -> bool:
+        assert "the disk is full" in why and has_room()
+        waits.append(threading.current_thread())
+        full.clear()
+        return True
+
+    monkeypatch.setattr(checkpoint, "save", refuse)
+    session = Session.create(tmp_path / "run", small_run.plan())
+    if patience != "none":
+        session.wait_for_room = wait_for_room
+    session.checkpoint(small_run.snapshot(step=1))
+    deadline = time.monotonic() + 30
+    number = 0
+    if patience == "none":
+        with pytest.raises(StorageError, match="the disk is full"):
+            while time.monotonic() < deadline:
+                session.step(small_run.step(number))
+                number += 1
+        assert open_run(tmp_path / "run").status == "fault"
+        assert len(open_run(tmp_path / "run").steps["step"]) == number
+        return
+    while not waits:
+        assert time.monotonic() < deadline
+        session.step(small_run.step(number))
+        number += 1
+    session.close()
+    assert waits == [threading.main_thread()]
+    assert len(threads) == 3 and threads[0] is not threading.main_thread() and threads[-1] is threading.main_thread()
+    run = open_run(tmp_path / "run")
+    assert [path.name for path in run.checkpoints] == ["epoch-000000.npz"]
+    assert len(run.steps["step"]) == number
+
+
+def test_a_mistake_in_a_checkpoint_is_heard_of(
+    tmp_path: Path, small_run: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*values: Any, **options: Any) -> None:
+        raise TypeError("no such thing")
+
+    with Session.create(tmp_path / "run", small_run.plan()) as session:
+        with pytest.raises(SessionError, match="where the run stands at step 1 can't be kept"):
+            session.checkpoint(small_run.snapshot({"W": np.array([object()])}))
+        monkeypatch.setattr(checkpoint, "prune", mistaken)
+        session.checkpoint(small_run.snapshot())
+        with pytest.raises(TypeError, match="no such thing"):
+            session.checkpoint(small_run.snapshot(step=2))
 
 
 def test_a_run_folder_is_never_overwritten(tmp_path: Path, small_run: ModuleType) -> None:
