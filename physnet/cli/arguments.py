@@ -24,6 +24,34 @@ def experiment() -> argparse.ArgumentParser:
     return parser
 
 
+def compared() -> argparse.ArgumentParser:
+    """Which experiment and rules, for how many passes, and how many trainings at once."""
+    parser = _shared()
+    parser.add_argument(
+        "experiment", nargs="?", metavar="EXPERIMENT", help="a TOML file, or the name of a shipped experiment"
+    )
+    parser.add_argument("--rules", required=True, metavar="A,B,...", help="names of rules, or all")
+    overrides(
+        parser,
+        "change a value of the experiment, or an option of a rule: rules.phyll.theta=4; repeat as needed",
+    )
+    parser.add_argument(
+        "--budget-passes", type=int, metavar="N", help="training passes of every rule, instead of the same epochs"
+    )
+    parser.add_argument("--validate-every", type=int, metavar="N", help="training passes between two validations")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at once, simulated systems only")
+    parser.add_argument("--output", metavar="DIR", help="folder of the comparison, in which it goes on")
+    return parser
+
+
+def seeds() -> argparse.ArgumentParser:
+    """How many seeds, and which is the first."""
+    parser = _shared()
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds of every training (default: 5)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the first of them, instead of the experiment's")
+    return parser
+
+
 def run() -> argparse.ArgumentParser:
     """Which run."""
     parser = _shared()

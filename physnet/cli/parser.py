@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from .arguments import as_json, device, experiment, later, overrides, run
+from .arguments import as_json, compared, device, experiment, later, overrides, run, seeds
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -23,6 +23,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _show(commands)
     _report(commands)
     _controls(commands)
+    _compare(commands)
     _evaluate(commands)
     _predict(commands)
     _list(commands)
@@ -151,6 +152,24 @@ def _controls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("--figure", action="store_true", help="also write figures/controls.png in the run's folder")
     parser.set_defaults(command=later("controls", "controls"))
+
+
+def _compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="say which rule trains a system best",
+        description="Train an experiment's network by several rules with the same splits, systems and seeds, beside "
+        "digital baselines: accuracies with a verdict, passes, digital work, time. Goes on where it was stopped.",
+        parents=[compared(), seeds(), device(), as_json()],
+    )
+    parser.add_argument("--options", metavar="FILE", help="options of the rules, as physnet tune writes them (TOML)")
+    parser.add_argument(
+        "--target",
+        type=float,
+        metavar="PERCENT",
+        help="validation accuracy whose training passes are told (default: 95 %% of the best that was reached)",
+    )
+    parser.set_defaults(command=later("compare", "compare"))
 
 
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,344 @@
+"""A comparison of rules: which trainings there are to do, and what they came to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..assembly import Samples, load_samples
+from ..errors import InputError
+from ..experiment import Experiment
+from .carrying import Tell, carry_out
+from .contestants import Options
+from .digital import hidden_width, multiply_adds
+from .judging import Ranking, Trainings, passes_to, rank, same_rows
+from .preparing import Prepared, common_distance, prepare
+from .store import Outcome, Store
+from .tasks import Task
+
+_ALIKE = 1.1
+"""Widths of digital networks whose ratio is below this are trained once, at the larger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the trainings done so far came to.
+
+    Args:
+        ranking: Which rule is best.
+        rules: Outcomes by rule and seed.
+        baselines: Outcomes by baseline and seed.
+        target: Validation accuracy whose passes are told, 0 to 1.
+        missing: How many trainings are still to do.
+        notes: What a reader must know.
+        physics: Kinds of the systems.
+    """
+
+    ranking: Ranking
+    rules: Trainings
+    baselines: Trainings
+    target: float
+    missing: int
+    notes: tuple[str, ...]
+    physics: str
+
+
+class RuleComparison:
+    """Rules and baselines, each trained with several seeds, pair by pair on the same split and the same systems.
+
+    Args:
+        experiments: The experiment of each rule, by name; from `contestants`.
+        folder: Where trainings are kept; need not exist.
+        seeds: How many, from the experiment's own on.
+        budget: Training passes of each rule; the experiment's `budget_passes` when None, and where that is None, too,
+            every rule trains for the experiment's epochs.
+        every: Training passes between two validations; see `common_distance`.
+        target: Validation accuracy whose passes are to be told, 0 to 1; None takes 95 % of the best mean reached.
+        options: Where the rules' options came from, for the notes.
+
+    Raises:
+        PhysnetError: As `prepare`.
+    """
+
+    def __init__(
+        self,
+        experiments: Mapping[str, Experiment],
+        folder: Path,
+        *,
+        seeds: int,
+        budget: int | None = None,
+        every: int | None = None,
+        target: float | None = None,
+        options: Options | None = None,
+    ) -> None:
+        if seeds < 1:
+            raise InputError(f"seeds must be >= 1, got {seeds}.")
+        if budget is not None and budget < 1:
+            raise InputError(f"budget_passes must be >= 1, got {budget}.")
+        if target is not None and not 0 < target <= 1:
+            raise InputError(f"target must be above 0 and at most 100 %, got {100 * target:g} %.")
+        self.experiments, self.folder, self._target = dict(experiments), folder, target
+        self._options = options or Options()
+        self.first = next(iter(self.experiments.values()))
+        self.budget = self.first.training.budget_passes if budget is None else budget
+        self.seeds = tuple(range(self.first.seed, self.first.seed + seeds))
+        self.store = Store(folder)
+        samples = load_samples(self.first)
+        self.prepared = {name: _prepare(name, one, samples, self.budget) for name, one in experiments.items()}
+        self.every = common_distance(self.prepared, budget=self.budget, every=every)
+        self.confidence = self.first.controls.confidence
+        self._networks = self._digital_networks(samples)
+        checksum = samples.dataset.checksum
+        self.tasks: dict[str, dict[int, Task]] = {
+            name: {seed: self._rule(name, seed, checksum) for seed in self.seeds} for name in self.experiments
+        }
+        self.baselines: dict[str, dict[int, Task]] = {}
+        for seed in self.seeds:
+            for task in self._baselines(seed, samples, checksum):
+                self.baselines.setdefault(task.name, {})[seed] = task
+
+    @property
+    def measured(self) -> bool:
+        """Whether a system is a real one: then one training is done at a time."""
+        return any(one.measured for one in self.prepared.values())
+
+    @property
+    def todo(self) -> tuple[Task, ...]:
+        """Trainings that are not done: seed by seed, so that pairs are complete early."""
+        columns = [*self.tasks.values(), *self.baselines.values()]
+        return tuple(column[seed] for seed in self.seeds for column in columns if self.store.get(column[seed]) is None)
+
+    @property
+    def passes_to_do(self) -> int:
+        """About how many rows the physics has still to answer to learn; standardisation, validation and test aside."""
+        names = [task.name for task in self.todo if task.kind == "rule"]
+        return sum(self.prepared[name].presented * self.prepared[name].passes_per_sample for name in names)
+
+    def go(
+        self,
+        *,
+        jobs: int = 1,
+        device: str = "cpu",
+        interrupted: Callable[[], None] | None = None,
+        tell: Tell | None = None,
+    ) -> None:
+        """Do what is not done yet, and keep each training as soon as it is.
+
+        Args:
+            jobs: Trainings at once; measured systems are taken one at a time, whatever is asked for.
+            device: torch device of the digital part.
+            interrupted: Called between steps; raises to end.
+            tell: Hears of each training.
+
+        Raises:
+            PhysnetError: As `Trainer.run`. What was done is kept; call again to go on.
+        """
+        jobs = 1 if self.measured else jobs
+        carry_out(self.todo, self.store, jobs=jobs, device=device, interrupted=interrupted, tell=tell)
+
+    def findings(self) -> Findings:
+        """Judge what is done.
+
+        Raises:
+            InputError: Nothing is done yet.
+        """
+        rules, baselines = self._done(self.tasks), self._done(self.baselines)
+        every = [one for found in rules.values() for one in found.values()]
+        if not every:
+            raise InputError(f"{self.folder} holds no training of these rules yet.")
+        same = same_rows(list(next(found for found in rules.values() if found).values()))
+        ranking = rank(rules, baselines, confidence=self.confidence, same_test=same)
+        missing = len(self.todo)
+        return Findings(
+            ranking=ranking,
+            rules=rules,
+            baselines=baselines,
+            target=self._target or _usual_target(rules),
+            missing=missing,
+            notes=tuple(self._notes(rules, missing=missing, same=same)),
+            physics=" and ".join(sorted({kind for one in every for kind in one.physics})),
+        )
+
+    def _rule(self, name: str, seed: int, checksum: str) -> Task:
+        experiment = self.experiments[name].model_copy(update={"seed": seed})
+        return Task(
+            kind="rule",
+            name=name,
+            experiment=experiment.as_dict(),
+            passes_per_sample=self.prepared[name].passes_per_sample,
+            budget=self.budget,
+            every=self.every,
+            checksum=checksum,
+        )
+
+    def _baselines(self, seed: int, samples: Samples, checksum: str) -> Iterator[Task]:
+        # Labels are never presented to a linear read-out: a network without slots for them, where a rule has one.
+        plain = next((name for name, one in self.prepared.items() if not one.labelled), next(iter(self.prepared)))
+        chosen = self.prepared[plain]
+        features, classes = samples.frame.features, len(samples.frame.classes)
+        common = Task(
+            kind="raw_logistic_regression",
+            name="raw_logistic_regression",
+            experiment=self.experiments[plain].model_copy(update={"seed": seed}).as_dict(),
+            work=features * classes,
+            checksum=checksum,
+        )
+        yield common
+        yield dataclasses.replace(common, kind="linear_readout", name="linear_readout", work=chosen.readout_work)
+        for name, width in self._networks.items():
+            hidden = (width,) * chosen.depth
+            yield dataclasses.replace(
+                common,
+                kind="digital_network",
+                name=name,
+                hidden=hidden,
+                epochs=max(math.ceil(one.presented / one.samples) for one in self.prepared.values()),
+                work=multiply_adds([features, *hidden, classes]),
+            )
+
+    def _digital_networks(self, samples: Samples) -> dict[str, int]:
+        """Return the width of each digital network, by name: one for all rules that do about as much to classify."""
+        features, classes = samples.frame.features, len(samples.frame.classes)
+        widths = {
+            name: hidden_width(one.inference_work, features=features, classes=classes, depth=one.depth)
+            for name, one in self.prepared.items()
+            if one.inference_work is not None
+        }
+        kept: dict[int, list[str]] = {}
+        for name in sorted(widths, key=lambda name: -widths[name]):
+            alike = next((width for width in kept if width <= _ALIKE * widths[name]), widths[name])
+            kept.setdefault(alike, []).append(name)
+        self.equals = {f"digital_network_{width}": tuple(names) for width, names in kept.items()}
+        return {f"digital_network_{width}": width for width in kept}
+
+    def _done(self, tasks: Mapping[str, Mapping[int, Task]]) -> dict[str, dict[int, Outcome]]:
+        found: dict[str, dict[int, Outcome]] = {}
+        for name, column in tasks.items():
+            outcomes = {seed: self.store.get(task) for seed, task in column.items()}
+            done = {seed: outcome for seed, outcome in outcomes.items() if outcome is not None}
+            if done:
+                found[name] = done
+        return found
+
+    def _notes(self, rules: Trainings, *, missing: int, same: bool) -> Iterator[str]:
+        if missing:
+            yield f"{missing} trainings are not done: this is a look on the way"
+        every = [one for found in rules.values() for one in found.values()]
+        for name, found in rules.items():
+            ended = {seed: one for seed, one in found.items() if one.diverged}
+            if ended:
+                seed, one = next(iter(ended.items()))
+                yield f"{name} diverged with {len(ended)} of {len(found)} seeds (seed {seed}: {one.diverged})"
+        yield from self._about_options(every)
+        if same:
+            yield "all seeds were tested on the same rows: the most that drawing these can add is in the intervals"
+        drives = {name: one.drives for name, one in self.prepared.items()}
+        if len(set(drives.values())) > 1:
+            told = ", ".join(f"{name} {'/'.join(map(str, found))}" for name, found in drives.items())
+            yield (
+                f"the rules drive different numbers of channels ({told}): labels and signs take channels of their own, "
+                "and a medium whose number of drives is left open is then another one"
+            )
+        for name, names in self.equals.items():
+            yield f"{name}: as many multiply-adds per inference as {', '.join(names)}"
+        uncounted = [name for name, one in self.prepared.items() if one.inference_work is None]
+        if uncounted:
+            yield f"nobody counted the multiply-adds of {', '.join(uncounted)}"
+        if len({one.made_by.get("code") for one in every}) > 1:
+            yield "some trainings were done by another version of physnet: use a new folder to have all done again"
+        if self.first.training.patience is not None or self.first.training.budget_minutes is not None:
+            yield "patience and budget_minutes are not used: each rule trains to the end of its passes"
+
+    def _about_options(self, every: Sequence[Outcome]) -> Iterator[str]:
+        tuning = self._options.tuning
+        untuned = [name for name in self.experiments if name not in self._options.rules]
+        if untuned:
+            yield (
+                f"options of {', '.join(untuned)} are defaults, or the experiment's: tune all rules alike "
+                "(physnet tune) before a difference is put down to the rules"
+            )
+        kept = tuning.get("test_sha256")
+        if kept and any(one.test_sha256 != kept for one in every):
+            yield (
+                "the options were tuned with other test rows kept aside than those tested here, and may have been "
+                "chosen by some of them: set data.split_seed to the same value in both"
+            )
+
+
+def _prepare(name: str, experiment: Experiment, samples: Samples, budget: int | None) -> Prepared:
+    try:
+        return prepare(experiment, samples, budget=budget)
+    except InputError as error:
+        error.add_note(f"This is what the rule {name} says to this network.")
+        raise
+
+
+def _usual_target(rules: Trainings) -> float:
+    """Return 95 % of the best mean validation accuracy that a rule reached, in whole percents; NaN without any."""
+    means = []
+    for found in rules.values():
+        reached = [one.validation_accuracy for one in found.values() if math.isfinite(one.validation_accuracy)]
+        means += [sum(reached) / len(reached)] if reached else []
+    return math.floor(95 * max(means)) / 100 if means else math.nan
+
+
+def as_plain(comparison: RuleComparison, findings: Findings) -> dict[str, Any]:
+    """Return everything a program may want to know, as plain values."""
+    ranking = findings.ranking
+    table: dict[str, Any] = {
+        "verdict": ranking.outcome,
+        "leader": ranking.leader,
+        "not_beaten": list(ranking.not_beaten),
+        "smallest_detectable_difference": ranking.detectable,
+        "confidence": comparison.confidence,
+        "seeds": list(comparison.seeds),
+        "budget_passes": comparison.budget,
+        "validate_every": comparison.every,
+        "target": findings.target,
+        "missing": findings.missing,
+        "physics": findings.physics,
+        "notes": list(findings.notes),
+        "folder": str(comparison.folder),
+    }
+    for group, trainings, against in (
+        ("rules", findings.rules, ranking.rules),
+        ("baselines", findings.baselines, ranking.baselines),
+    ):
+        table[group] = {
+            name: _row(found, findings.target) | _difference(against.get(name)) for name, found in trainings.items()
+        }
+    return table
+
+
+def _row(found: Mapping[int, Outcome], target: float) -> dict[str, Any]:
+    columns = {
+        "test_accuracy": [one.test_accuracy for one in found.values()],
+        "validation_accuracy": [one.validation_accuracy for one in found.values()],
+        "training_passes": [one.training_passes for one in found.values()],
+        "passes": [dict(one.passes) for one in found.values()],
+        "passes_to_target": [passes_to(one, target) for one in found.values()],
+        "seconds": [one.seconds for one in found.values()],
+        "joules": [one.joules for one in found.values()],
+        "diverged": [one.diverged for one in found.values()],
+        "curve": [list(map(list, one.curve)) for one in found.values()],
+        "training_work": [one.training_work for one in found.values()],
+    }
+    first = next(iter(found.values()))
+    return {
+        "seeds": list(found),
+        **columns,
+        "passes_per_inference": first.passes_per_inference,
+        "inference_work": first.inference_work,
+        "parameter_writes": [one.parameter_writes for one in found.values()],
+        "about": dict(first.about),
+    }
+
+
+def _difference(one: Any) -> dict[str, Any]:
+    if one is None:
+        return {}
+    return {"behind_leader": one.difference, "interval": [one.low, one.high], "pairs": one.pairs, "error": one.error}

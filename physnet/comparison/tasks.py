@@ -1,0 +1,103 @@
+"""One training of a comparison: what is trained, on what and for how long, and its name by content."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from ..experiment import Experiment
+from ..fingerprint import code_of
+
+Kind = Literal["rule", "linear_readout", "raw_logistic_regression", "digital_network"]
+BASELINES: Mapping[str, str] = {
+    "raw_logistic_regression": "softmax regression on the samples themselves",
+    "linear_readout": "softmax regression on what the first layer measures, labels never presented",
+    "digital_network": "backpropagation on the samples themselves, with as many multiply-adds per inference",
+}
+"""What stands beside the rules, and what it is."""
+
+_PASSIVE = frozenset({"title", "output", "session", "controls", "base", "source"})
+_DECIDED_HERE = frozenset({"validate_every", "patience", "budget_passes", "budget_minutes"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A training that is to be done.
+
+    Args:
+        kind: A rule, or one of the baselines.
+        name: What it is called in tables; not part of what it is.
+        experiment: The experiment with its rule and seed, as plain values.
+        passes_per_sample: Passes that the rule takes to learn from a sample; 0 for baselines.
+        budget: Most training passes; None trains for the experiment's epochs.
+        every: Training passes between two validations.
+        hidden: Hidden layers' widths of the digital network.
+        epochs: Epochs of the digital network.
+        work: Multiply-adds of a baseline to classify a sample; told, not decisive.
+        test: Whether the test split is measured at the end. A choice among options must not see it.
+        checksum: Of the data.
+    """
+
+    kind: Kind
+    name: str
+    experiment: Mapping[str, Any]
+    passes_per_sample: int = 0
+    budget: int | None = None
+    every: int = 0
+    hidden: tuple[int, ...] = ()
+    epochs: int = 0
+    work: int | None = None
+    test: bool = True
+    checksum: str = ""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything."""
+        return int(self.experiment["seed"])
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of all that decides the result: equal tasks are done once, whoever asks for them.
+
+        Paths are left out and what they lead to is in: the data by their checksum, a `bench.py` by its hash.
+        """
+        decides = {"kind": self.kind, "checksum": self.checksum, "test": self.test, **self._decides()}
+        if self.kind in ("rule", "linear_readout") and any(
+            ".py" in str(system["type"]) for system in self.experiment["systems"].values()
+        ):
+            code = code_of(Experiment.from_dict(self.experiment))
+            decides["code"] = {name: value for name, value in code.items() if name != "physnet"}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> str:
+        """Return it as text, for another process; `from_json` takes it back."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Take back what `as_json` returned."""
+        values = json.loads(text)
+        return cls(**{**values, "hidden": tuple(values["hidden"])})
+
+    def _decides(self) -> dict[str, Any]:
+        table = {key: value for key, value in self.experiment.items() if key not in _PASSIVE}
+        table["data"] = {key: value for key, value in table["data"].items() if key != "path"}
+        training = {key: value for key, value in table["training"].items() if key not in _DECIDED_HERE}
+        if self.budget is not None:
+            training.pop("epochs")
+        match self.kind:
+            case "rule":
+                own: dict[str, Any] = {"budget": self.budget, "every": self.every}
+                return {**table, "training": training, **own, "passes_per_sample": self.passes_per_sample}
+            case "linear_readout":
+                return {**table, "training": {"evaluation_batch": training["evaluation_batch"]}}
+            case "digital_network":
+                own = {"hidden": list(self.hidden), "epochs": self.epochs, "batch_size": training["batch_size"]}
+                return {"data": table["data"], "seed": self.seed, **own}
+            case "raw_logistic_regression":
+                return {"data": table["data"], "seed": self.seed}

@@ -1,0 +1,253 @@
+"""One training: a rule with its validations at equal distances in training passes, or a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..assembly import Samples, build_network, build_rule, load_samples, training_options
+from ..baselines import raw_logistic_regression
+from ..contracts import Tunable
+from ..controls.training import rows_of, train_one
+from ..data import Splits, Subset
+from ..errors import FaultError
+from ..evaluation import evaluate
+from ..experiment import Experiment
+from ..fingerprint import code_of
+from ..network import Network
+from ..passes import MOST_EPOCHS, Purpose
+from ..rules.work import network_work
+from ..trainer import Trainer
+from .digital import train_digital
+from .pace import Pace, Paced, Steps
+from .store import Outcome
+from .tasks import Task
+
+Check = Callable[[], None]
+_NEVER = MOST_EPOCHS + 1
+# What torch raises where a matrix that a rule solves for has run away.
+_NOT_SOLVED: type[Exception] = getattr(torch.linalg, "LinAlgError", RuntimeError)
+
+
+def perform(task: Task, *, device: str = "cpu", interrupted: Check | None = None, alone: bool = True) -> Outcome:
+    """Do a training.
+
+    The test split is measured once, at the very end, and only where the task says so.
+
+    Args:
+        task: What to do.
+        device: torch device of the digital part.
+        interrupted: Called between steps; raises to end.
+        alone: Whether nothing else is trained meanwhile: else no energy is told.
+
+    Raises:
+        PhysnetError: As `Trainer.run`.
+    """
+    experiment, check = Experiment.from_dict(task.experiment), interrupted or (lambda: None)
+    samples = _samples(experiment)
+    began = time.perf_counter()
+    match task.kind:
+        case "rule":
+            outcome = _rule(task, experiment, samples, device, check)
+        case "digital_network":
+            outcome = train_digital(task, samples, interrupted=check)
+        case "raw_logistic_regression":
+            outcome = _baseline(task, samples, accuracy=raw_logistic_regression(samples.splits))
+        case "linear_readout":
+            found = train_one(task.kind, experiment, samples, device=device, interrupted=interrupted)
+            passes = {"train": len(samples.splits.train), "test": found.passes - len(samples.splits.train)}
+            outcome = _baseline(task, samples, accuracy=found.test_accuracy, passes=passes, passes_per_inference=1)
+    return dataclasses.replace(
+        outcome,
+        seconds=time.perf_counter() - began,
+        joules=outcome.joules if alone else math.nan,
+        made_by={"code": code_of(experiment)["physnet"], "threads": torch.get_num_threads(), "device": device},
+    )
+
+
+def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, check: Check) -> Outcome:
+    rule = build_rule(experiment)
+    network = build_network(experiment, samples.frame, rule, device=device)
+    classes = len(samples.frame.classes)
+    options = dataclasses.replace(
+        training_options(experiment), validate_every=_NEVER, patience=None, budget_passes=None, budget_minutes=None
+    )
+    # The trainer is not even given the test samples: nothing that happens while it learns can look at them.
+    trainer = Trainer(
+        network,
+        rule,
+        dataclasses.replace(samples.splits, test=_nothing(samples.splits.test)),
+        classes=classes,
+        options=options,
+        seed=experiment.seed,
+        interrupted=check,
+    )
+    steps = Steps.of(trainer, task.passes_per_sample, epochs=options.epochs, budget=task.budget)
+    pace = Pace(steps)
+    trainer.learners = tuple(Paced(learner, pace) for learner in trainer.learners)
+    course = _Course(task, trainer, samples.splits, pace, check)
+    with network, _counted_writes(network) as writes:
+        course.run()
+        rows = len(rule.inference_rows(network, _tensor(samples.splits.train, trainer)[0][:1], classes=classes))
+        test = course.evaluate("test", 0) if task.test and len(samples.splits.test) and course.sound else math.nan
+        work = [network_work(rule, network, classes=classes, batch=size) for size in steps.sizes]
+    counted = [(one, often) for one, often in zip(work, steps.times(course.steps), strict=True) if one is not None]
+    return Outcome(
+        test_accuracy=test,
+        validation_accuracy=course.best,
+        seconds=0.0,
+        curve=tuple(course.curve),
+        passes={**trainer.passes, **course.passes},
+        passes_per_inference=rows * len(network),
+        parameter_writes=sum(writes),
+        inference_work=work[0].inference if work[0] else None,
+        training_work=sum(one.training * often for one, often in counted) if len(counted) == len(work) else None,
+        digital_seconds=course.digital_seconds,
+        joules=course.joules,
+        diverged=course.diverged,
+        physics=tuple(sorted({port.spec.kind for port in network.ports})),
+        drives=tuple(layer.port.spec.drive.channels for layer in network),
+        about={"options": dict(experiment.rule.options), "kept_passes": course.kept_passes},
+        **rows_of(samples),
+    )
+
+
+class _Course:
+    """A training on its way: what was reached so far, and the weights to keep."""
+
+    def __init__(self, task: Task, trainer: Trainer, splits: Splits, pace: Pace, check: Check) -> None:
+        self._task, self._trainer, self._splits, self._pace, self._check = task, trainer, splits, pace, check
+        self._kept: dict[str, NDArray[Any]] | None = None
+        self._validations = 0
+        self.best, self.kept_passes = math.nan, 0
+        self.curve: list[tuple[int, float]] = []
+        self.passes: dict[str, int] = {}
+        self.steps, self.diverged = 0, ""
+        self.digital_seconds, self.joules = 0.0, math.nan
+
+    @property
+    def sound(self) -> bool:
+        """Whether there are weights worth testing."""
+        return not self.diverged or self._kept is not None
+
+    def run(self) -> None:
+        """Train to the end of the plan, and put the best weights back."""
+        self._trainer.prepare()
+        every, total = self._task.every, len(self._pace.steps)
+        for number in range(total):
+            self._pace.number = number
+            if not self._step():
+                break
+            before, after = self._pace.steps.passes(number), self._pace.steps.passes(number + 1)
+            if len(self._splits.validation) and (number == total - 1 or before // every < after // every):
+                self._validate(after)
+        if self._kept is not None:
+            self._trainer.load(self._kept)
+
+    def _step(self) -> bool:
+        try:
+            record = self._trainer.step()
+        except (FaultError, _NOT_SOLVED) as error:
+            if isinstance(error, FaultError) and type(error) is not FaultError:
+                raise  # the system broke, not the training
+            self.diverged = str(error)
+            return False
+        self.steps += 1
+        self.digital_seconds += record.digital_seconds
+        if math.isfinite(record.joules):
+            self.joules = record.joules + (self.joules if math.isfinite(self.joules) else 0.0)
+        return True
+
+    def _validate(self, passes: int) -> None:
+        self._validations += 1
+        accuracy = self.evaluate("validation", self._validations)
+        self.curve.append((passes, accuracy))
+        if self._kept is None or accuracy > self.best:
+            self.best, self.kept_passes, self._kept = accuracy, passes, self._trainer.tensors()
+
+    def evaluate(self, part: str, number: int) -> float:
+        """Classify a split with the weights as they are; `number` tells validations apart."""
+        trainer, before = self._trainer, self._trainer.network.count.passes
+        purpose = Purpose.TEST if part == "test" else Purpose.VALIDATE
+        features, labels = _tensor(getattr(self._splits, part), trainer)
+        found = evaluate(
+            trainer.network,
+            trainer.rule,
+            trainer.learners,
+            features,
+            labels,
+            purpose=purpose,
+            epoch=number,
+            batch=trainer.options.evaluation_batch,
+            classes=trainer.classes,
+            interrupted=self._check,
+        )
+        name = purpose.name.lower()
+        self.passes[name] = self.passes.get(name, 0) + trainer.network.count.passes - before
+        return found.accuracy
+
+
+def _baseline(task: Task, samples: Samples, *, accuracy: float, **more: Any) -> Outcome:
+    return Outcome(
+        test_accuracy=accuracy,
+        validation_accuracy=math.nan,
+        seconds=0.0,
+        inference_work=task.work,
+        **rows_of(samples),
+        **more,
+    )
+
+
+@contextmanager
+def _counted_writes(network: Network) -> Iterator[list[int]]:
+    """Count how often parameters of tunable systems are written: the list grows by a 1 at each."""
+    writes: list[int] = []
+
+    def counted(configure: Callable[[Mapping[str, NDArray[Any]]], int]) -> Callable[..., int]:
+        def write(values: Mapping[str, NDArray[Any]]) -> int:
+            version = configure(values)
+            writes.append(1)
+            return version
+
+        return write
+
+    tunable: list[Any] = [port.system for port in network.ports if isinstance(port.system, Tunable)]
+    for system in tunable:
+        system.configure = counted(system.configure)
+    try:
+        yield writes
+    finally:
+        for system in tunable:
+            del system.configure
+
+
+_last: dict[str, Samples] = {}
+
+
+def _samples(experiment: Experiment) -> Samples:
+    """Return the samples of an experiment; the last ones are kept, since tasks come seed by seed."""
+    table = [experiment.data.model_dump(mode="json"), experiment.seed, str(experiment.base)]
+    key = json.dumps([*table, str(experiment.network.label_amplitude)])
+    if key not in _last:
+        _last.clear()
+        _last[key] = load_samples(experiment)
+    return _last[key]
+
+
+def _nothing(part: Subset) -> Subset:
+    return Subset(x=part.x[:0], y=part.y[:0], index=part.index[:0])
+
+
+def _tensor(part: Subset, trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
+    like = trainer.network.layers[0].weight_FO
+    features = torch.from_numpy(np.ascontiguousarray(part.x)).to(like.device, like.dtype)
+    return features, torch.from_numpy(part.y).to(like.device)
