@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.autograd.function import once_differentiable
 
 from physnet.contracts import Reading
 from physnet.errors import MeasurementError, SpecError
 
 from .lone_threads import lone_threads
+from .own_gradient import with_gradient
 from .pulse_detectors import EnergyDetector
 from .pulse_shaper import Shaper
 from .waveguide_solver import Extrapolated, Propagated, PulseSolver
@@ -109,8 +108,7 @@ class PulseLine:
 
     def forward(self, drive_ND: torch.Tensor) -> torch.Tensor:
         """Return the numbers of `respond`, with the gradient of the plain torch solver."""
-        response: torch.Tensor = _Response.apply(drive_ND, self.respond, self.pull_back)  # type: ignore[no-untyped-call]
-        return response
+        return with_gradient(drive_ND, self.respond, self.pull_back)
 
     def propagate(self, drive_ND: torch.Tensor) -> Propagated:
         """Return the pulses at the end of the guide, and what was seen on the way."""
@@ -190,20 +188,3 @@ class PulseLine:
         )[look]
         value = float(seen_KN[look, row])
         return row, f"{what} must be <= {limits[look]:.3g} ({setting}), got {value:.3g}. {advice}, or less energy."
-
-
-class _Response(torch.autograd.Function):
-    """A function and its gradient, each computed in its own way."""
-
-    @staticmethod
-    def forward(ctx: Any, drive: torch.Tensor, respond: Any, pull_back: Any) -> torch.Tensor:
-        ctx.save_for_backward(drive)
-        ctx.pull_back = pull_back
-        response: torch.Tensor = respond(drive.detach())
-        return response
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (drive,) = ctx.saved_tensors
-        return ctx.pull_back(drive, slope), None, None
