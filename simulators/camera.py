@@ -41,8 +41,8 @@ class Camera:
         SpecError: An argument is out of its range, or there are dark counts without photoelectrons.
 
     Source:
-        J. W. Goodman, Statistical Optics, 2nd ed., 2015, section 9.2 (Poisson statistics of detection); EMVA Standard
-        1288, release 4.0, section 2 (dark counts, saturation capacity).
+        J. W. Goodman, Statistical Optics, 2nd ed., 2015, chapter 9 (Poisson statistics of detection); EMVA Standard
+        1288 (linear camera model: dark counts, saturation capacity).
     """
 
     def __init__(

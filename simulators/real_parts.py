@@ -30,10 +30,17 @@ def to_parts(response: Array) -> torch.Tensor:
     return (value.float() if value.dtype in (torch.float16, torch.bfloat16) else value).reshape(len(response), -1)
 
 
-def from_parts(value_NX: torch.Tensor, like: Array) -> Array:
-    """Undo `to_parts`: array library, shape and dtype of `like`; integers are rounded and kept within their type."""
+def from_parts(value_NX: torch.Tensor, like: Array, shape: tuple[int, ...] | None = None) -> Array:
+    """Undo `to_parts`: array library and dtype of `like`; integers are rounded and kept within their type.
+
+    Args:
+        value_NX: Real numbers.
+        like: A response.
+        shape: Of one row; None for that of `like`.
+    """
     whole = like.is_complex() if isinstance(like, torch.Tensor) else like.dtype.kind == "c"
-    value = torch.view_as_complex(value_NX.reshape(*like.shape, 2)) if whole else value_NX.reshape(like.shape)
+    rows = (len(value_NX), *(like.shape[1:] if shape is None else shape))
+    value = torch.view_as_complex(value_NX.reshape(*rows, 2).contiguous()) if whole else value_NX.reshape(rows)
     if isinstance(like, torch.Tensor):
         if not (like.is_complex() or like.is_floating_point()):
             limits = torch.iinfo(like.dtype)

@@ -1,72 +1,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from physnet.contracts import Cost, DriveSpec, Flag, Passes, PhysicalSystem, Reading, ResponseSpec, SystemSpec
+from physnet import registry
+from physnet.contracts import Cost, Flag, Passes, PhysicalSystem, Reading
 from physnet.errors import MeasurementError, SessionError, SpecError
+from physnet.simulators.detector_noise import Flicker
 from physnet.simulators.drift import Drift
 from physnet.simulators.impairments import Impaired
+from physnet.simulators.response_mixing import SuddenChange
 from physnet.simulators.scattering import ScatteringMedium
 from physnet.testing import SystemConformance, random_drives
 
-
-class Wire(PhysicalSystem):
-    """A system that gives its drive back: whatever else is seen was added."""
-
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, ...] = (6,),
-        dtype: str = "float64",
-        low: float = -1.0,
-        function: Callable[[Any], Any] = lambda drive: drive,
-        response: str = "",
-        **spec: Any,
-    ) -> None:
-        limits = {name: spec.pop(name) for name in ("max_rms", "max_sum", "max_slew", "domain") if name in spec}
-        self._function = function
-        fixed: dict[str, Any] = {"name": "wire", "kind": "simulated", "repeatable": True, "reproducible": True}
-        self._spec = SystemSpec(
-            **fixed | spec,
-            drive=DriveSpec(shape=shape, low=low, dtype=dtype, **limits),
-            response=ResponseSpec(shape=shape, dtype=response or dtype),
-        )
-        self.open = False
-        self.played: Any = None
-
-    @property
-    def spec(self) -> SystemSpec:
-        return self._spec
-
-    def measure(self, drive: Any, passes: Passes) -> Reading:
-        self.played = drive
-        response = self._function(drive)
-        return Reading(response=response.astype(self._spec.response.dtype) if self._spec.array == "numpy" else response)
-
-    def __enter__(self) -> Self:
-        self.open = True
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.open = False
-
-
-def rows(count: int) -> Passes:
-    return np.arange(count, dtype=np.int64)
-
-
-def answer(system: PhysicalSystem, drive: Any) -> NDArray[Any]:
-    return np.asarray(system.measure(drive, rows(len(drive))).response)
+from .wire import Wire, answer, rows
 
 
 class TestNoisyMedium(SystemConformance):
@@ -284,3 +236,51 @@ def test_a_partial_reading_is_impaired_like_a_whole_one() -> None:
         Impaired(Breaks(drives=6, responses=8, seed=1), seed=2, noise=0.5).measure(drive, passes)
     assert broken.value.reading is not None
     assert torch.equal(torch.as_tensor(broken.value.reading.response), torch.as_tensor(whole.response)[:3])
+
+
+def test_an_ac_coupling_makes_the_converter_bipolar() -> None:
+    wire = Wire(low=0.0, cost=Cost(per_pass=1e-3))
+    for options, signed in (({}, False), ({"ac_time": 0.1}, True), ({"rotation_drift": Drift(rate=1.0)}, True)):
+        system = Impaired(wire, adc_bits=4, full_scale=1.0, **options)
+        assert system.spec.identity["impairments"]["signed"] is signed
+
+
+def test_its_options_can_be_checked_as_a_table() -> None:
+    model = registry.options_model(Impaired, exclude={"system", "seed"})
+    table = {
+        "photoelectrons": 900,
+        "flicker": {"rms": 0.01, "lowest": 0.1},
+        "change": {"epoch": 3, "share": 0.2},
+        "monitor": "divide",
+        "gain_drift": {"profile": "sine", "amplitude": 0.1, "period": 60.0},
+        "memory": 0.1,
+        "ac_time": 5.0,
+        "crosstalk": 0.02,
+        "dead": 0.01,
+    }
+    system = Impaired(Wire(cost=Cost(per_pass=1e-3)), **registry.arguments(model, table))
+    told = system.spec.identity["impairments"]
+    assert told["flicker"].startswith("Flicker(") and told["change"].startswith("SuddenChange(epoch=3")
+    assert set(table) <= set(told) and "stuck" not in told
+    for bad in ({"flicker": {"rms": 0.01}}, {"change": {"share": 0.2}}, {"monitor": "subtract"}, {"memory": 1.0}):
+        with pytest.raises(ValidationError):
+            registry.arguments(model, bad)
+
+
+def test_everything_at_once_resumes_to_the_bit() -> None:
+    def make() -> Impaired:
+        wire = Wire(shape=(9,), dtype="float32", low=0.0, cost=Cost(per_pass=1e-3))
+        return Impaired(
+            wire, noise=0.05, photoelectrons=80.0, flicker=Flicker(rms=0.02, lowest=1.0), gain_noise=0.1,
+            gain_drift=Drift(rate=0.5), monitor="append", monitor_noise=0.01, rotation_drift=Drift(rate=2.0),
+            crosstalk=0.1, change=SuddenChange(epoch=0, step=0), memory=0.2, ac_time=0.03, dead=0.1, stuck=0.1,
+            dac_bits=6, adc_bits=8, full_scale=1.0, seed=3,
+        )  # fmt: skip
+
+    whole, first, second = make(), make(), make()
+    drive = random_drives(whole.spec, rows=60)
+    response = answer(whole, drive)
+    parts = [np.asarray(first.measure(drive[:23], rows(60)[:23]).response)]
+    second.restore(first.state())
+    parts.append(np.asarray(second.measure(drive[23:], rows(60)[23:]).response))
+    assert np.array_equal(np.concatenate(parts), response) and response.shape == (60, 10)
