@@ -28,8 +28,8 @@ _ATTEMPTS = 4  # at setting up and calibrating a bench whose lines fail now and 
 class Bench(PhysicalSystem):
     """Instruments and the medium between them.
 
-    A fault of a line is never hidden: the bench makes everything safe, brings the lines back, sets the instruments up
-    again, and says so with a `MeasurementError`; it is the port that presents the rows again.
+    A fault of a line is never hidden: the bench makes everything safe, brings the line back, sets what was on it up again,
+    and says so with a `MeasurementError`; it is the port that presents the rows again.
 
     Args:
         spec: Its description. What is found out once it is open goes into its `identity`, under `found`.
@@ -67,7 +67,7 @@ class Bench(PhysicalSystem):
         fitted_ND = fit_drive(self._spec.drive, tensor).numpy()
         started = time.time()
         try:
-            if not self._rack.opened:
+            if not self._rack.opened or self._rack.lost:
                 self._come_back()
             return self._play(fitted_ND, passes, started)
         except TransportError as error:
@@ -76,6 +76,8 @@ class Bench(PhysicalSystem):
             # Ctrl-C in the middle of an exchange, or a capture that was refused: nothing may be left playing.
             self._quieten()
             raise
+        finally:
+            self._found["faults"] = dict(self.faults)
 
     def __enter__(self) -> Self:
         self._rack.open()
@@ -83,6 +85,7 @@ class Bench(PhysicalSystem):
             self._found.clear()
             self._found["instruments"] = self._rack.identities
             self._get_ready()
+            self._found["faults"] = dict(self.faults)
         except BaseException as error:
             self._leave(error)
             if isinstance(error, FaultError):
@@ -112,8 +115,8 @@ class Bench(PhysicalSystem):
             self._own_faults[kind] += number
 
     @abstractmethod
-    def _setup(self) -> None:
-        """Set the instruments up, outputs off. Called when the bench is opened, and after every recovery."""
+    def _setup(self, role: str) -> None:
+        """Set an instrument up, outputs off. Called when the bench is opened, and after its line was lost."""
 
     def _calibrate(self) -> None:  # some benches have nothing to find out
         """Find out what a measurement needs to know of the bench. Called once, when it is opened."""
@@ -134,18 +137,20 @@ class Bench(PhysicalSystem):
         """Set up and calibrate; a fault costs an attempt, of which there are a few."""
         for left in reversed(range(_ATTEMPTS)):
             try:
-                self._setup()
+                self._set_up()
                 self._calibrate()
                 return
-            except FaultError:  # what the calibration finds out to be wrong is no fault of a line
+            except FaultError as error:  # what the calibration finds out to be wrong is no fault of a line
                 if not left:
                     raise
+                if isinstance(error, TransportError):
+                    self._rack.suspect(error.resource)
                 self._rack.recover()
 
     def _after(self, error: TransportError) -> MeasurementError:
         """Bring the bench back after a fault, and return what to raise."""
         text = f"{self._spec.name}: {error}"
-        self._rack.opened = False
+        self._rack.suspect(error.resource)
         try:
             self._come_back()
         except FaultError as worse:
@@ -153,18 +158,34 @@ class Bench(PhysicalSystem):
         return MeasurementError(f"{text} The bench was made safe and set up again.")
 
     def _come_back(self) -> None:
-        """Recover all lines, safe outputs first, and set the instruments up as they were.
+        """Make everything safe, recover the lines that failed, and set up again what was lost.
 
         Raises:
             MeasurementError: A line stays away, or refuses the setup.
         """
         self._rack.recover()
         try:
-            self._setup()
-            self._after_recovery()
+            if self._rack.lost:
+                self._set_up()
+                self._after_recovery()
         except FaultError as error:
-            self._rack.opened = False
+            if isinstance(error, TransportError):
+                self._rack.suspect(error.resource)
             raise MeasurementError(f"{self._spec.name} can't be set up again: {error}") from error
+
+    def _set_up(self) -> None:
+        """Set up what was lost; a fault costs an attempt, of which each instrument has a few."""
+        for role in self._rack.roles:
+            for left in reversed(range(_ATTEMPTS)):
+                if role not in self._rack.lost:
+                    break
+                try:
+                    self._setup(role)
+                    self._rack.lost.discard(role)
+                except TransportError:
+                    if not left:
+                        raise
+                    self._rack.recover_one(role)  # all the others are safe, and stay so
 
     def _quieten(self) -> None:
         try:

@@ -106,15 +106,28 @@ class BurstPlayer:
         self.sample_rate = sample_rate
 
     def setup(self) -> None:
-        """Set both sides up, outputs off.
+        """Set both sides up, outputs off; see `setup_source` and `setup_detector`."""
+        self.setup_source()
+        self.setup_detector()
+
+    def setup_source(self) -> None:
+        """Set up what plays, outputs off.
 
         Raises:
-            InputError: One made something else of it than asked for.
-            TransportError: A line failed.
+            InputError: It made something else of it than asked for.
+            TransportError: Its line failed.
         """
         wanted, got = self._source_setup, self._source.setup(self._source_setup)
         if not _near(got.sample_rate, wanted.sample_rate) or got.channels != wanted.channels:
             raise InputError(f"the source must be set up as {wanted}, and says {got}. Choose what it can do.")
+
+    def setup_detector(self) -> None:
+        """Set up what listens.
+
+        Raises:
+            InputError: It made something else of it than asked for.
+            TransportError: Its line failed.
+        """
         asked, made = self.detector_setup, self._detector.setup(self.detector_setup)
         if not _near(made.sample_rate, asked.sample_rate):
             raise InputError(

@@ -43,8 +43,11 @@ class Rack:
         self._simulated = simulated
         self._lock = lock
         self._away: set[str] = set()  # roles whose line did not come back when it was last waited for
+        self._suspected: set[str] = set()  # roles that are recovered before anything else, whatever they answer
+        self.lost: set[str] = set()
+        """Roles whose settings may be lost. Whoever sets one up takes it out."""
         self.opened = False
-        """Whether every line is open, as far as is known."""
+        """Whether every line is open and in step, as far as is known."""
 
     @property
     def faults(self) -> Counter[str]:
@@ -53,6 +56,11 @@ class Rack:
         for instrument in self._instruments.values():
             total.update(dict(instrument.faults))
         return total
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles, in the order in which they were given."""
+        return tuple(self._instruments)
 
     @property
     def identities(self) -> dict[str, str]:
@@ -76,6 +84,8 @@ class Rack:
                 except TransportError as error:
                     raise InputError(f"{role} of {self._name} can't be opened: {error}") from error
                 self._check_kind(role, instrument)
+            self._suspected.clear()
+            self.lost = set(self._instruments)
             self.make_safe()
         except BaseException as error:
             self._close()
@@ -116,8 +126,16 @@ class Rack:
                 "off by hand if in doubt."
             )
 
+    def suspect(self, resource: str) -> None:
+        """Note that a line failed: what is on it is recovered next; everything, where nothing is known by this name."""
+        found = {role for role, instrument in self._instruments.items() if instrument.resource == resource}
+        self._suspected |= found or set(self._instruments)
+        self.opened = False
+
     def recover(self) -> None:
-        """Bring every line back in step, safe outputs first. What was set may be lost afterwards.
+        """Make every instrument safe in the bench's order, and bring back in step those whose line failed or fails now.
+
+        Afterwards `lost` tells what must be set up again. An instrument that never lost its line is left as it was.
 
         Raises:
             MeasurementError: One stays away.
@@ -127,8 +145,7 @@ class Rack:
         try:
             for role in self._order:
                 try:
-                    self._instruments[role].recover()
-                    self._instruments[role].make_safe()
+                    self._bring_back(role)
                     self._away.discard(role)
                 except TransportError as error:
                     self._away.add(role)
@@ -145,6 +162,28 @@ class Rack:
         except MeasurementError as unsafe:
             error.add_note(str(unsafe))
 
+    def recover_one(self, role: str) -> None:
+        """Bring one line back in step, and make its instrument safe.
+
+        Raises:
+            TransportError: It stays away.
+            Stopped: The run is to stop.
+        """
+        self.lost.add(role)
+        self._instruments[role].recover()
+        self._instruments[role].make_safe()
+        self._suspected.discard(role)
+
+    def _bring_back(self, role: str) -> None:
+        if role not in self._suspected:
+            try:
+                self._instruments[role].make_safe()
+            except TransportError:
+                self._suspected.add(role)
+            else:
+                return
+        self.recover_one(role)
+
     def _once_more(self, role: str) -> bool:
         """Recover one instrument and make it safe: the exchange before may have left its line out of step.
 
@@ -152,10 +191,8 @@ class Rack:
         """
         if role in self._away:
             return False
-        instrument = self._instruments[role]
         try:
-            instrument.recover()
-            instrument.make_safe()
+            self.recover_one(role)
         except TransportError:
             self._away.add(role)
             return False

@@ -164,9 +164,13 @@ class ToneBench(Bench):
             margin=file.chunk.margin,
         )
 
-    def _setup(self) -> None:
-        if self._player is not None:
-            self._player.setup()
+    def _setup(self, role: str) -> None:
+        if self._player is None:
+            return  # the calibration does it
+        if role == "source":
+            self._player.setup_source()
+        if role == "detector" or "detector" not in self._rack.roles:  # one device is both
+            self._player.setup_detector()
 
     def _calibrate(self) -> None:
         section = self._file.calibration
@@ -186,7 +190,9 @@ class ToneBench(Bench):
 
     def _after_recovery(self) -> None:
         if not self._source.capabilities.steady:
+            self._rack.lost.update(self._rack.roles)  # until it is over, they are set up for it
             self._calibrate()
+            self._rack.lost.clear()
 
     def _confirm(self) -> None:
         """Play a few random rows as they are going to be played, and make sure that each is told by its nonce."""

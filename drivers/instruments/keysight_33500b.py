@@ -133,6 +133,7 @@ class Keysight33500B(ScpiInstrument):
             TransportError: That is not certain.
         """
         complete(self.session, *self.SAFE)
+        self._state = "loaded" if self._state in ("armed", "fired") else self._state
         for channel in self.capabilities.channels:
             ArbChannel.OUTPUT.confirm(self.session, False, channel=channel)
         if len(self.capabilities.channels) == 1:

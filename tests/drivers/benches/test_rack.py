@@ -92,12 +92,36 @@ def test_one_that_can_not_be_reached_does_not_keep_the_others_waiting() -> None:
 
 
 def test_safe_comes_first_after_a_line_came_back() -> None:
-    made, _, log = rack()
+    made, lines, log = rack()
     made.open()
+    assert made.lost == {"a", "b"}  # nothing was set up yet
+    made.lost.clear()
+    log.clear()
+    made.suspect("a")
+    assert not made.opened
+    made.recover()
+    assert log == ["b safe", "a recover", "a safe"]
+    assert made.opened and made.lost == {"a"}
+    log.clear()
+    lines["b"].broken.add("safe")
+    with pytest.raises(MeasurementError, match="b of bench does not come back"):
+        made.recover()
+    assert log == ["b safe", "b recover", "b safe", "b safe", "a safe"]
+    lines["b"].broken.clear()
     log.clear()
     made.recover()
+    assert log == ["b recover", "b safe", "a safe"]  # once it failed, it is recovered first
+
+
+def test_everything_is_recovered_where_it_is_not_known_what_failed() -> None:
+    made, _, log = rack()
+    made.open()
+    made.lost.clear()
+    log.clear()
+    made.suspect("another name")
+    made.recover()
     assert log == ["b recover", "b safe", "a recover", "a safe"]
-    assert made.opened
+    assert made.lost == {"a", "b"}
 
 
 def test_one_that_stays_away_makes_the_others_safe() -> None:
@@ -107,7 +131,7 @@ def test_one_that_stays_away_makes_the_others_safe() -> None:
     lines["b"].broken |= {"safe", "recover"}
     with pytest.raises(MeasurementError, match="b of bench does not come back"):
         made.recover()
-    assert log == ["b recover", "b safe", "a safe"]
+    assert log == ["b safe", "b recover", "b safe", "a safe"]
     assert not made.opened
     lines["b"].broken.clear()
     made.recover()
