@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,18 +28,19 @@ def digits(train: int, test: int, seed: int) -> Splits:
     return Splits(**{name: Subset(x=x / 16.0, y=y, index=index) for name, (x, y, index) in cut.items()})
 
 
-def trained(
+def trainer_of(
     system: PhysicalSystem,
     *,
     seed: int,
     train: int = 200,
     test: int = 150,
     epochs: int = 4,
+    standardise: int = 100,
     learning_rate: float = 5e-3,
     encoder: Encoder | None = None,
     port: Port | None = None,
-) -> tuple[NDArray[np.bool_], physnet.Trainer]:
-    """Train one layer, everything through the physics; return which test samples were answered right.
+) -> physnet.Trainer:
+    """Return a trainer of one layer, everything through the physics; its network is not open yet.
 
     Where the drive has no room for 64 pixels, a random map makes fewer numbers of them. The encoder is `split` when
     None; the port has the seed of the run when None.
@@ -56,19 +59,33 @@ def trained(
         nonlinearity="relu",
     )
     network = Network([layer], features=64)
-    trainer = physnet.Trainer(
+    return physnet.Trainer(
         network,
         MonoForward(learning_rate=learning_rate),
         splits,
         classes=10,
-        options=TrainingOptions(epochs=epochs, batch_size=50, standardise_rows=100, evaluation_batch=200),
+        options=TrainingOptions(epochs=epochs, batch_size=50, standardise_rows=standardise, evaluation_batch=200),
         seed=seed,
     )
-    with network:
-        for _ in range(epochs * trainer.steps_per_epoch):
-            trainer.step()
-        predicted = trainer.evaluate("test").predicted
-    return predicted == splits.test.y, trainer
+
+
+def answers(trainer: physnet.Trainer) -> NDArray[np.bool_]:
+    """Train an open network to the end, and return which test samples were answered right."""
+    for _ in range(trainer.options.epochs * trainer.steps_per_epoch):
+        trainer.step()
+    return np.asarray(trainer.evaluate("test").predicted == trainer.data.test.y)
+
+
+def trained(system: PhysicalSystem, **options: Any) -> tuple[NDArray[np.bool_], physnet.Trainer]:
+    """Open a system, train one layer through it, and return which test samples were answered right.
+
+    Args:
+        system: It is left afterwards.
+        options: See `trainer_of`.
+    """
+    trainer = trainer_of(system, **options)
+    with trainer.network:
+        return answers(trainer), trainer
 
 
 def differ(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
