@@ -17,13 +17,15 @@ _TALL, _LOW = 512, (32, 8)
 _MOST = 1 << 23  # numbers in one product: beyond, they leave the last-level cache before they are read again
 _NARROW = 16  # in products of 6 or 10 columns a row's last digits depend on its place: never fewer are computed
 
+_tried: dict[tuple[object, ...], tuple[int, ...]] = {}  # heights by all that a BLAS chooses its kernels by
+
 
 class RowProduct:
     """Multiplies rows by a fixed `float32` matrix, many of them at the speed of a large product.
 
     On a CPU with oneDNN the matrix is packed once, in the order in which its kernels read it; elsewhere the product is
-    torch's. Both take 128 rows at a time. Other heights are tried on random rows when first needed, and used if every
-    bit is the same: sums in another order would show in one of the 128 rows.
+    torch's. Both take 128 rows at a time. Other heights are tried on random rows when a shape of matrix is first used,
+    and taken if every bit is the same: sums in another order would show in one of the 128 rows.
 
     Args:
         matrix_KC: The matrix, shape `(inputs, outputs)`; moved to `device`.
@@ -36,7 +38,6 @@ class RowProduct:
         missing = max(0, _NARROW - self.outputs)
         matrix_CK = torch.nn.functional.pad(matrix_KC.T, (0, 0, 0, missing)).to(self._device, torch.float32)
         self._matrix = _packed(matrix_CK.contiguous())
-        self._heights: dict[int, tuple[int, ...]] = {}
 
     @property
     def dense(self) -> torch.Tensor:
@@ -67,10 +68,10 @@ class RowProduct:
 
     def heights(self) -> tuple[int, ...]:
         """Rows of a product that give the bits of the sure height with the present number of threads, tallest first."""
-        threads = torch.get_num_threads()
-        if threads not in self._heights:
-            self._heights[threads] = self._try_heights()
-        return self._heights[threads]
+        key = (self._matrix.shape, self._matrix.is_mkldnn, self._device, torch.get_num_threads())
+        if key not in _tried:
+            _tried[key] = self._try_heights()
+        return _tried[key]
 
     def _try_heights(self) -> tuple[int, ...]:
         row_NK = torch.randn(_SURE, self.inputs, generator=torch.Generator().manual_seed(0)).to(self._device)

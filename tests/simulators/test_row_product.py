@@ -79,6 +79,7 @@ def test_a_height_with_other_bits_is_not_used(monkeypatch: pytest.MonkeyPatch) -
         return out
 
     monkeypatch.setattr(RowProduct, "_exact", fickle)
+    monkeypatch.setattr(row_product, "_tried", {})
     product = RowProduct(matrix(20, 30))
     assert product.heights() == (128, 32)
     drive = rows(600, 20)
