@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..comparison.as_plain import as_plain
 from ..comparison.contestants import contestants, read_options
 from ..comparison.figure import write_figure
 from ..comparison.report import report
-from ..comparison.rules import RuleComparison, as_plain
+from ..comparison.rules import RuleComparison
 from ..comparison.store import Outcome
 from ..comparison.tasks import Task
 from ..controls.store import plain

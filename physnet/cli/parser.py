@@ -24,6 +24,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _report(commands)
     _controls(commands)
     _compare(commands)
+    _tune(commands)
+    _sensitivity(commands)
     _evaluate(commands)
     _predict(commands)
     _list(commands)
@@ -170,6 +172,49 @@ def _compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="validation accuracy whose training passes are told (default: 95 %% of the best that was reached)",
     )
     parser.set_defaults(command=later("compare", "compare"))
+
+
+def _tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "tune",
+        help="choose the options of rules on validation samples",
+        description="Try options of each rule, as many for each, on the validation split only, and write the best to a "
+        "file that physnet compare reads. Goes on where it was stopped.",
+        parents=[compared(), device(), as_json()],
+    )
+    parser.add_argument("--trials", type=int, required=True, metavar="N", help="trials of each rule")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the trials (default: 0)")
+    parser.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="seeds of each trial, whose mean counts (default: 1)"
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=("tpe", "random"),
+        default="tpe",
+        help="draw options where they were good, or anywhere (default: tpe)",
+    )
+    parser.set_defaults(command=later("tune", "tune"))
+
+
+def _sensitivity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "sensitivity",
+        help="say what rules bear: noise, bits, drift, dead channels, nonlinearity",
+        description="Train with each rule and each value of one setting, the rest as it is: accuracies, their changes, "
+        "and a figure. Goes on where it was stopped.",
+        parents=[compared(), seeds(), device(), as_json()],
+    )
+    parser.add_argument(
+        "--of",
+        required=True,
+        metavar="WHAT",
+        help="noise, bits, drift (rad per row), dead, nonlinearity, impairments.KEY, or any key of the experiment",
+    )
+    parser.add_argument(
+        "--values", required=True, metavar="A,B,...", help="its values; the others are compared with the first"
+    )
+    parser.add_argument("--options", metavar="FILE", help="options of the rules, as physnet tune writes them (TOML)")
+    parser.set_defaults(command=later("sensitivity", "sensitivity"))
 
 
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -91,7 +91,7 @@ def contestants(
             f"Valid names: {', '.join(registry.names('rules'))}."
         )
     shared = [override for override in overrides if not override.startswith(_OWN)]
-    given = _set([override for override in overrides if override.startswith(_OWN)], names)
+    given = given_options(overrides, names)
     base = load_experiment(source, overrides=shared)
     found = {}
     for name in names:
@@ -113,10 +113,16 @@ def as_toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _set(overrides: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what overrides give each rule."""
+def given_options(overrides: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what overrides of the form `rules.NAME.key=value` give each rule; others are left alone.
+
+    Raises:
+        ExperimentError: One is of another form, or its rule does not take part.
+    """
     table: dict[str, Any] = {"rules": {name: {} for name in names}}
     for override in overrides:
+        if not override.startswith(_OWN):
+            continue
         try:
             paths = apply(table, override)
         except BadOverride as error:

@@ -86,7 +86,7 @@ def task(rules: Callable[..., dict[str, Experiment]]) -> MakeTask:
             "name": rule,
             "experiment": experiment.as_dict(),
             "passes_per_sample": prepared.passes_per_sample,
-            "every": prepared.passes_per_epoch,
+            "every": prepared.passes_per_sample * prepared.samples,
         }
         return Task(**{**fields, **changes})
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from physnet.comparison.as_plain import as_plain
 from physnet.comparison.contestants import Options
 from physnet.comparison.figure import write_figure
 from physnet.comparison.report import report, short
-from physnet.comparison.rules import RuleComparison, as_plain
+from physnet.comparison.rules import RuleComparison
 from physnet.comparison.store import Outcome
 from physnet.comparison.tasks import Task
 from physnet.controls.store import plain
@@ -86,6 +87,8 @@ def test_another_option_of_a_rule_trains_that_rule_alone(compared: Callable[...,
     compared().go()
     assert {task.name for task in compared("rules.phyll.theta=2").todo} == {"phyll"}
     # A further rule costs its own trainings, and those of a digital network of its own size.
+    compared(names=("mono_forward",)).go()
+    assert {task.name for task in compared().todo if task.kind == "rule"} == set()
     more = compared("rules.deep.name=mono_forward", "rules.deep.head_depth=2", names=("mono_forward", "phyll", "deep"))
     assert {task.name for task in more.todo if task.kind == "rule"} == {"deep"}
 
@@ -105,10 +108,8 @@ def test_the_experiment_may_hold_the_budget(compared: Callable[..., RuleComparis
     assert compared("training.budget_passes=300", budget=200).budget == 200
 
 
-def test_validations_are_as_far_apart_as_an_epoch_of_the_dearest_rule(
-    compared: Callable[..., RuleComparison],
-) -> None:
-    assert compared().every == 256
+def test_validations_are_as_far_apart_as_two_rows_a_sample(compared: Callable[..., RuleComparison]) -> None:
+    assert compared().every == compared(names=("mono_forward",)).every == 256
     assert compared("training.validate_every=3").every == 768
     assert compared(every=50).every == 50
 
