@@ -82,7 +82,8 @@ class Rack:
                 try:
                     instrument.open()
                 except TransportError as error:
-                    raise InputError(f"{role} of {self._name} can't be opened: {error}") from error
+                    serve = " Is it served? physnet simulate BENCH" if self._simulated else ""
+                    raise InputError(f"{role} of {self._name} can't be opened: {error}{serve}") from error
                 self._check_kind(role, instrument)
             self._suspected.clear()
             self.lost = set(self._instruments)
