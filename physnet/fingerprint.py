@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +12,18 @@ from .experiment import Experiment
 
 def code_of(experiment: Experiment) -> dict[str, str]:
     """Return the SHA-256 of the code that decides the numbers: physnet's own, and files that systems are in."""
-    files = {"physnet": _hash(sorted(_own_files()))}
+    files = {"physnet": _own()}
     for section in experiment.systems.values():
         path, _, _ = section.type.rpartition(":")
         if path.endswith(".py"):
             files[path] = _hash([experiment.base / path])
     return files
+
+
+@functools.cache
+def _own() -> str:
+    # Once: what this process runs is what was there when it began.
+    return _hash(sorted(_own_files()))
 
 
 def _own_files() -> Iterator[Path]:

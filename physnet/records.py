@@ -255,8 +255,8 @@ class Recorder(Protocol):
         """Keep a line of text with the time."""
         ...
 
-    def responses(self, statistics: ResponseStatistics) -> None:
-        """Keep what a layer's physics answered before step 0."""
+    def responses(self, *statistics: ResponseStatistics) -> None:
+        """Keep what the physics of layers answered before step 0."""
         ...
 
     def describe(self, systems: Sequence[Mapping[str, Any]]) -> None:

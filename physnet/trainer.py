@@ -251,9 +251,9 @@ class Trainer:
         finally:
             self.passes["standardise"] += self.network.count.passes - before
         if self.recorder:
+            with self.stopwatch.section("log"):
+                self.recorder.responses(*self.statistics)
             for statistics in self.statistics:
-                with self.stopwatch.section("log"):
-                    self.recorder.responses(statistics)
                 if statistics.dead_channels:
                     name = self.network.layers[statistics.layer].name
                     self.event("warning", f"{name}: {statistics.dead_channels} response channels are dead")

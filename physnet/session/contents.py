@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 
 from ..weights import sha256
+from .attributes import attach
 from .safety import Source
 
 HASH = "contents_sha256"
@@ -175,14 +176,24 @@ def seal_description(file: h5py.File) -> None:
     _store(entry, describe(source).sha256)
 
 
-def seal_result(entry: h5py.Group) -> None:
-    """Store the hash of the result. It changes the structure the first time."""
-    _store(entry["result"], hashed(result(Source(entry.file), entry)))
+def seal_result(entry: h5py.Group, values: Mapping[str, Any] | None = None) -> None:
+    """Store the hash of the result. It changes the structure the first time.
+
+    Args:
+        entry: The group with the result.
+        values: What `result` would read; None to read it.
+    """
+    _store(entry["result"], hashed(result(Source(entry.file), entry) if values is None else values))
 
 
-def seal_responses(group: h5py.Group) -> None:
-    """Store the hash of a layer's response statistics. It changes the structure the first time."""
-    _store(group, hashed(responses(Source(group.file), group)))
+def seal_responses(group: h5py.Group, values: Mapping[str, Any] | None = None) -> None:
+    """Store the hash of a layer's response statistics. It changes the structure the first time.
+
+    Args:
+        group: The statistics.
+        values: What `responses` would read; None to read it.
+    """
+    _store(group, hashed(responses(Source(group.file), group) if values is None else values))
 
 
 def _store(obj: h5py.Group | h5py.Dataset, digest: str) -> None:
@@ -190,4 +201,4 @@ def _store(obj: h5py.Group | h5py.Dataset, digest: str) -> None:
     if HASH in obj.attrs:
         obj.attrs.modify(HASH, value)  # in place
     else:
-        obj.attrs[HASH] = value
+        attach(obj, {HASH: value})

@@ -24,6 +24,7 @@ import datetime
 import enum
 import io
 import json
+import math
 import os
 import uuid
 from collections.abc import Mapping
@@ -259,12 +260,14 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
         for index, name in enumerate(plan.layers):
             layer = _group(parts, key(name), "NXcollection", name=name, index=index, system=plan.layer_systems[index])
             response = _group(layer, "response", "NXdata", signal="histogram", rows=-1)
-            for field in ("mean", "deviation", "minimum", "maximum"):
-                response[field] = np.full(plan.response_channels[index], np.nan)
-            response["histogram"] = np.full(BINS, -1, dtype=np.int64)
-            response["edges"] = np.full(BINS + 1, np.nan)
             attach(response, {"dead_channels": 0, "clipped_rows": 0})
-            contents.seal_responses(response)
+            unknown = np.full(plan.response_channels[index], np.nan)
+            values: dict[str, Any] = dict.fromkeys(("mean", "deviation", "minimum", "maximum"), unknown)
+            values |= {"histogram": np.full(BINS, -1, dtype=np.int64), "edges": np.full(BINS + 1, np.nan)}
+            for field, array in values.items():
+                response[field] = array
+            counts = {"rows": -1, "dead_channels": 0, "clipped_rows": 0}
+            contents.seal_responses(response, {**values, **counts, "unit": ""})
 
         weights = _group(entry, "weights", "NXcollection", sha256=np.array(b"", dtype="S64"))
         for name, tensor in plan.tensors.items():
@@ -272,22 +275,23 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
             attach(dataset, {"name": name, "written": 0})
 
         result = _group(entry, "result", "NXcollection")
-        _fixed(result, "status", 16, "running")
-        _fixed(result, "message", TEXT, "")
-        _fixed(result, "weights_sha256", 64, "")
-        _fixed(result, "baselines", 4096, "{}")
-        for field in ("test_accuracy", "validation_accuracy", "seconds"):
-            result[field] = np.nan
+        values = {"status": "running", "message": "", "weights_sha256": "", "baselines": "{}"}
+        for field, size in {"status": 16, "message": TEXT, "weights_sha256": 64, "baselines": 4096}.items():
+            _fixed(result, field, size, values[field])
+        numbers: dict[str, float] = dict.fromkeys(("test_accuracy", "validation_accuracy", "seconds"), math.nan)
+        numbers |= dict.fromkeys(("physical_passes", "epochs", "steps", "kept_epoch"), -1)
+        for field, number in numbers.items():
+            result[field] = np.float64(number) if isinstance(number, float) else np.int64(number)
         attach(result["seconds"], {"units": "s"})
-        for field in ("physical_passes", "epochs", "steps", "kept_epoch"):
-            result[field] = np.int64(-1)
-        result["layer_accuracy"] = np.full(layers, np.nan)
-        result["confusion"] = np.full((classes, classes), -1, dtype=np.int64)
+        arrays = {"layer_accuracy": np.full(layers, np.nan), "confusion": np.full((classes, classes), -1, np.int64)}
+        for field, array in arrays.items():
+            result[field] = array
         attach(result["confusion"], {"long_name": "test samples by (true class, predicted class)"})
         passes = _group(result, "passes", "NXcollection")
         for purpose in PURPOSES:
             passes[purpose] = np.int64(-1)
-        contents.seal_result(entry)
+        counts = {f"passes/{purpose}": -1 for purpose in PURPOSES}
+        contents.seal_result(entry, {**values, **numbers, **arrays, **counts, "end_time": ""})
         entry["environment"][()] = dump("environment", {**answer(), "code": dict(plan.code)})
         contents.seal_description(file)
     return buffer.getvalue()
@@ -327,7 +331,10 @@ def write_end(entry: h5py.Group, status: str, message: str, *, ended: bool = Tru
 
 
 def write_result(entry: h5py.Group, result: RunResult, tensors: Tensors | None) -> None:
-    """Put the result and the weights kept into their datasets. In place, unless a purpose or a length is new."""
+    """Put the result and the weights kept into their datasets. In place, unless a purpose or a length is new.
+
+    Its hash is stored by `write_end`, which comes after it.
+    """
     group = entry["result"]
     for name in ("test_accuracy", "validation_accuracy", "seconds", "physical_passes", "epochs", "steps", "kept_epoch"):
         group[name][()] = getattr(result, name)
@@ -341,7 +348,6 @@ def write_result(entry: h5py.Group, result: RunResult, tensors: Tensors | None) 
         del group["baselines"]
         _fixed(group, "baselines", len(baselines), "{}")
     group["baselines"][()] = baselines
-    contents.seal_result(entry)
     if tensors is not None:
         for name, value in tensors.items():
             entry["weights"][key(name)][...] = value

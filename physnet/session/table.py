@@ -142,11 +142,11 @@ def create(group: h5py.Group, columns: Sequence[Column], *, rows: int, chunk: in
 def resize(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:
     """Give a table room for exactly `rows` rows. It changes the file's structure: do it on a copy, then replace."""
     for column in (*columns, Column(name=CRC, dtype="<u4")):
-        dataset = group[column.name]
-        before = len(dataset)
-        dataset.resize(rows, axis=0)
-        if rows > before and dataset.id.get_create_plist().get_alloc_time() != h5py.h5d.ALLOC_TIME_EARLY:
-            dataset[before:] = 0 if column.name == CRC else column.fill  # made by physnet 0.1
+        dataset = h5py.h5d.open(group.id, column.name.encode())  # `group[name].resize` takes three times as long
+        before, *tail = dataset.shape
+        dataset.set_extent((rows, *tail))
+        if rows > before and dataset.get_create_plist().get_alloc_time() != h5py.h5d.ALLOC_TIME_EARLY:
+            h5py.Dataset(dataset)[before:] = 0 if column.name == CRC else column.fill  # made by physnet 0.1
 
 
 def clear(group: h5py.Group, columns: Sequence[Column], rows: int) -> None:

@@ -280,18 +280,25 @@ class Session:
         named = dict(zip(self._plan.systems, systems, strict=True))
         self._patiently(lambda: self._replace(lambda file: layout.write_systems(file, named)))
 
-    def responses(self, statistics: ResponseStatistics) -> None:
-        """Keep what a layer's physics answered to the standardisation sample. The latest of a layer counts.
+    def responses(self, *statistics: ResponseStatistics) -> None:
+        """Keep what the physics of layers answered to the standardisation sample. The latest of a layer counts.
 
         Raises:
             SessionError: There is no such layer, or the session is closed.
             StorageError: The disk refused.
         """
         self._check_open()
-        if not 0 <= statistics.layer < len(self._plan.layers):
-            raise SessionError(f"layer must be 0 to {len(self._plan.layers) - 1}, got {statistics.layer}.")
-        where = f"entry/layers/{layout.key(self._plan.layers[statistics.layer])}/response"
-        self._patiently(lambda: self._replace(lambda file: layout.write_responses(file[where], statistics)))
+        where = {}
+        for one in statistics:
+            if not 0 <= one.layer < len(self._plan.layers):
+                raise SessionError(f"layer must be 0 to {len(self._plan.layers) - 1}, got {one.layer}.")
+            where[f"entry/layers/{layout.key(self._plan.layers[one.layer])}/response"] = one
+
+        def change(file: h5py.File) -> None:
+            for path, one in where.items():
+                layout.write_responses(file[path], one)
+
+        self._patiently(lambda: self._replace(change))
 
     @property
     def checkpoint_seconds(self) -> float:

@@ -121,8 +121,8 @@ class Notes:
     def event(self, level: str, message: str) -> None:
         self.events.append((level, message))
 
-    def responses(self, statistics: ResponseStatistics) -> None:
-        self.statistics.append(statistics)
+    def responses(self, *statistics: ResponseStatistics) -> None:
+        self.statistics.extend(statistics)
 
     def sentinel(self, record: SentinelRecord) -> None:
         self.sentinels.append(record)

@@ -344,9 +344,12 @@ def test_more_than_was_planned_for_still_fits_at_the_end(tmp_path: Path, small_r
     baselines = {f"baseline number {n}": n / 1000 for n in range(400)}
     result = small_run.result(baselines=baselines, passes={"train": 1, "rinse": 2})
     with Session.create(tmp_path / "run", small_run.plan()) as session:
-        session.responses(small_run.statistics(0, bins=10))
+        session.responses(small_run.statistics(0, bins=10), small_run.statistics(1))
+        with pytest.raises(SessionError, match="layer must be 0 to 1, got 2"):
+            session.responses(small_run.statistics(0), small_run.statistics(2))
         session.finish(result, small_run.tensors())
     run = open_run(tmp_path / "run")
+    assert [statistics.layer for statistics in run.responses] == [0, 1]
     assert run.result is not None
     assert run.result.baselines == baselines
     assert run.result.passes == {"train": 1, "rinse": 2}
