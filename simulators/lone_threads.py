@@ -10,14 +10,18 @@ import torch
 
 
 @contextmanager
-def lone_threads(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Open threads in which torch uses no others, and flushes numbers too small to be normal to zero.
+def lone_threads(threads: int, *, flush: bool = True) -> Iterator[ThreadPoolExecutor]:
+    """Open threads in which torch uses no others.
 
     torch's number of threads is restored in the end: new threads would inherit it.
+
+    Args:
+        threads: How many.
+        flush: Numbers too small to be normal become 0 in them.
     """
 
     def begin() -> None:
-        torch.set_flush_denormal(True)
+        torch.set_flush_denormal(flush)
         torch.get_num_threads()  # a thread takes on torch's number when it is first asked for: before it is set
         torch.set_num_threads(1)
 

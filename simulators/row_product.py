@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 # A BLAS picks its kernels by shape, and only within one shape does a row's result not depend on its neighbours.
-_SURE = 128
+SURE = 128
+"""Rows of the product that gives every row its result; other heights must agree with it."""
 # Heights that are faster for many rows and for few, used where they were seen to give the bits of the sure one.
 _TALL, _LOW = 512, (32, 8)
 _MOST = 1 << 23  # numbers in one product: beyond, they leave the last-level cache before they are read again
@@ -45,9 +46,9 @@ class RowProduct:
         matrix = self._matrix
         return (matrix.to_dense() if matrix.is_mkldnn else matrix)[: self.outputs]
 
-    def cut(self, rows: int) -> Iterator[slice]:
-        """Yield the portions in which `rows` rows are best multiplied: as tall as there are rows for."""
-        heights = self.heights()
+    def cut(self, rows: int, *, most: int = _TALL) -> Iterator[slice]:
+        """Yield the portions in which `rows` rows are best multiplied: as tall as there are rows for, up to `most`."""
+        heights = [height for height in self.heights() if height <= most] or self.heights()[-1:]
         first = 0
         while first < rows:
             height = next((tall for tall in heights if tall <= rows - first), heights[-1])
@@ -74,18 +75,18 @@ class RowProduct:
         return _tried[key]
 
     def _try_heights(self) -> tuple[int, ...]:
-        row_NK = torch.randn(_SURE, self.inputs, generator=torch.Generator().manual_seed(0)).to(self._device)
+        row_NK = torch.randn(SURE, self.inputs, generator=torch.Generator().manual_seed(0)).to(self._device)
         sure_NC = self._exact(row_NK)
         low = []
         for height in _LOW:
-            tiles = [self._exact(row_NK[first : first + height]) for first in range(0, _SURE, height)]
+            tiles = [self._exact(row_NK[first : first + height]) for first in range(0, SURE, height)]
             if torch.equal(torch.cat(tiles), sure_NC):
                 low.append(height)
         if _TALL * self.outputs > _MOST:
-            return (_SURE, *low)
-        places = torch.cat([torch.arange(_SURE).roll(shift) for shift in range(1, 2 * _TALL // _SURE, 2)])
+            return (SURE, *low)
+        places = torch.cat([torch.arange(SURE).roll(shift) for shift in range(1, 2 * _TALL // SURE, 2)])
         tall = torch.equal(self._exact(row_NK[places]), sure_NC[places])
-        return (*((_TALL,) if tall else ()), _SURE, *low)
+        return (*((_TALL,) if tall else ()), SURE, *low)
 
     def _tile(self, row_NK: torch.Tensor) -> torch.Tensor:
         """Multiply at most the tallest height's rows."""
@@ -122,7 +123,7 @@ def _packed(matrix_CK: torch.Tensor) -> torch.Tensor:
     row_NK = torch.ones(2, matrix_CK.shape[1])
     try:
         # Neither is part of torch's public interface; both are there since 2.0.
-        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix_CK, _SURE)
+        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix_CK, SURE)
         right = torch.ops.mkldnn._linear_pointwise(row_NK, packed, None, "none", [], "").shape == (2, len(matrix_CK))
         return packed if right and packed.to_dense().shape == matrix_CK.shape else matrix_CK
     except (AttributeError, NotImplementedError, RuntimeError):

@@ -34,9 +34,11 @@ from physnet.errors import SpecError
 from .camera import Camera
 from .clock import VirtualClock
 from .drift import Drift
+from .lone_threads import lone_threads
 from .modulator import Modulator, RoundTrips
 from .transfer_matrix import TransferMatrix, gaussian
 
+_WORTH = 1 << 26  # products of numbers from which on threads are worth opening: they take some 0.2 ms
 _MATRIX, _QUADRATURE = 1, 2  # streams of keyed_normal: the transfer matrix, and the one it turns towards
 
 
@@ -267,18 +269,32 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         if self._turn is not None:
             angle_N1 = torch.from_numpy(self._turn.at(start_N)).to(self._device)[:, None]
             turn = angle_N1.cos().float(), angle_N1.sin().float()
-        # Portion by portion: a field is detected while it is still in the cache.
         plain = not (torch.is_grad_enabled() and drive.requires_grad)
         response_NR = drive.new_empty((len(drive), *self._spec.response.shape))
-        parts, flags = [], []
-        for rows in self._transfer.cut(len(drive)):
+
+        def expose(rows: slice) -> tuple[torch.Tensor, NDArray[np.uint8] | None]:
             angle = None if turn is None else (turn[0][rows], turn[1][rows])
             field_NK = self._modulator.field(drive[rows])
             if self._round_trips is not None:
                 field_NK = self._round_trips(field_NK, angle)
             out_NR = response_NR[rows] if plain else None
-            part_NR, flag_N = self._camera.expose(self._transfer(field_NK, angle), passes[rows], out_NR=out_NR)
-            parts.append(part_NR)
-            if flag_N is not None:
-                flags.append(flag_N)
-        return response_NR if plain else torch.cat(parts), np.concatenate(flags) if flags else None
+            return self._camera.expose(self._transfer(field_NK, angle), passes[rows], out_NR=out_NR)
+
+        def expose_alone(rows: slice) -> tuple[torch.Tensor, NDArray[np.uint8] | None]:
+            with torch.no_grad():  # each thread has its own mode
+                return expose(rows)
+
+        # Portion by portion: a field is detected while it is still in the cache. Large ones by threads that don't meet.
+        threads = torch.get_num_threads() if plain and self._device.type == "cpu" else 1
+        if len(drive) * self._transfer.numbers < _WORTH:
+            threads = 1
+        portions = list(self._transfer.cut(len(drive), parts=threads))
+        if threads > 1 and len(portions) > 1:
+            with lone_threads(min(threads, len(portions)), flush=False) as pool:
+                exposed = list(pool.map(expose_alone, portions))
+        else:
+            exposed = [expose(rows) for rows in portions]
+        flags = [flag_N for _, flag_N in exposed if flag_N is not None]
+        if not plain:
+            response_NR = torch.cat([part_NR for part_NR, _ in exposed])
+        return response_NR, np.concatenate(flags) if flags else None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .keyed import keyed_normal
-from .row_product import RowProduct
+from .row_product import SURE, RowProduct
 
 Turn = tuple[torch.Tensor, torch.Tensor]
 """Cosine and sine of an angle per row, each of shape `(n, 1)`."""
@@ -46,9 +46,14 @@ class TransferMatrix:
         assert self._towards is not None  # only asked of a medium that turns
         return self._complex(self._towards)
 
-    def cut(self, rows: int) -> Iterator[slice]:
-        """Yield the portions in which `rows` rows are best multiplied."""
-        return self._product.cut(rows)
+    @property
+    def numbers(self) -> int:
+        """Real numbers that a row is multiplied by."""
+        return self._product.inputs * self._product.outputs
+
+    def cut(self, rows: int, *, parts: int = 1) -> Iterator[slice]:
+        """Yield the portions in which `rows` rows are best multiplied, for so many threads if they are large enough."""
+        return self._product.cut(rows, most=max(SURE, rows // parts))
 
     def __call__(self, field_NK: torch.Tensor, turn: Turn | None = None) -> torch.Tensor:
         """Return the outgoing field as `[Re | Im]`, shape `(n, 2 outputs)`, a new tensor.
