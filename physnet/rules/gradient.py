@@ -14,16 +14,20 @@ import torch
 from ..layer import PhysicalLayer, Presented
 from ..network import Network
 from .base import Batch, Learned, LearnSteps, Need, Placement, Present
-from .heads import SoftmaxHead
+from .heads import SoftmaxHead, unit
 from .optimiser import Decay, LocalAdam
 
 
 class SinglePass:
     """Common part of rules that present every sample once, without its label, in training and to classify."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
     placements: ClassVar[frozenset[Placement]] = frozenset({Placement.AFTER})
     labelled_inputs: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Nothing, unless a rule says otherwise."""
+        return frozenset()
 
     @property
     def metrics(self) -> Mapping[str, str]:
@@ -94,7 +98,10 @@ class GradientLearner:
 
 
 class RecordedLearner(GradientLearner, ABC):
-    """Common part of learners that present once and then take all their steps on what was recorded."""
+    """Common part of learners that present once and then take all their steps on what was recorded.
+
+    A read-out, where there is one, takes one step after them.
+    """
 
     _inner_steps: int = 1
 
@@ -106,6 +113,9 @@ class RecordedLearner(GradientLearner, ABC):
         found = self._descend(presented.features_NF, batch)
         for _ in range(self._inner_steps - 1):
             self._descend(presented.features_NF, batch)
+        if self._head is not None:
+            # on what goes up now
+            self._head.fit(unit(self._layer.outputs(presented.features_NF)), batch.labels_N, batch.progress)
         return Learned(features_NF=presented.features_NF, metrics=self._metrics(found, batch))
 
     @abstractmethod

@@ -42,7 +42,7 @@ class MonoForward(SinglePass):
 
     Source:
         Gong, Li, Abdulla, Mono-Forward, arXiv:2501.09238, with the exact gradient of its loss. Deeper heads: Ma, Wu,
-        Wang, Li, Huang, Zhou, Tan, AugLocal, ICLR 2024, with digital layers where it copies the shapes of later ones.
+        Si, Tan, AugLocal, arXiv:2402.17318, whose heads copy the shapes of later layers; these are dense and digital.
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
