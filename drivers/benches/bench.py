@@ -28,8 +28,8 @@ _ATTEMPTS = 4  # at setting up and calibrating a bench whose lines fail now and 
 class Bench(PhysicalSystem):
     """Instruments and the medium between them.
 
-    A fault of a line is never hidden: the bench makes everything safe, brings the line back, sets what was on it up again,
-    and says so with a `MeasurementError`; it is the port that presents the rows again.
+    A fault of a line is never hidden: the bench makes everything safe, brings the line back, sets up again what was on
+    it, and says so with a `MeasurementError`; it is the port that presents the rows again.
 
     Args:
         spec: Its description. What is found out once it is open goes into its `identity`, under `found`.
@@ -40,6 +40,7 @@ class Bench(PhysicalSystem):
     def __init__(self, spec: SystemSpec, rack: Rack, found: dict[str, Any]) -> None:
         self._spec, self._rack, self._found = spec, rack, found
         self._own_faults: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()  # faults of the lines when they were looked at last
 
     @property
     def spec(self) -> SystemSpec:
@@ -66,6 +67,7 @@ class Bench(PhysicalSystem):
         check_drive(self._spec, tensor)
         fitted_ND = fit_drive(self._spec.drive, tensor).numpy()
         started = time.time()
+        self._seen = self._rack.faults
         try:
             if not self._rack.opened or self._rack.lost:
                 self._come_back()
@@ -141,16 +143,15 @@ class Bench(PhysicalSystem):
                 self._calibrate()
                 return
             except FaultError as error:  # what the calibration finds out to be wrong is no fault of a line
+                self._note(error)
                 if not left:
                     raise
-                if isinstance(error, TransportError):
-                    self._rack.suspect(error.resource)
                 self._rack.recover()
 
     def _after(self, error: TransportError) -> MeasurementError:
         """Bring the bench back after a fault, and return what to raise."""
         text = f"{self._spec.name}: {error}"
-        self._rack.suspect(error.resource)
+        self._note(error)
         try:
             self._come_back()
         except FaultError as worse:
@@ -168,10 +169,11 @@ class Bench(PhysicalSystem):
             if self._rack.lost:
                 self._set_up()
                 self._after_recovery()
-        except FaultError as error:
-            if isinstance(error, TransportError):
-                self._rack.suspect(error.resource)
+        except (FaultError, InputError) as error:  # what it took when it was opened, it should take again
+            self._note(error)
             raise MeasurementError(f"{self._spec.name} can't be set up again: {error}") from error
+        finally:
+            self._seen = self._rack.faults
 
     def _set_up(self) -> None:
         """Set up what was lost; a fault costs an attempt, of which each instrument has a few."""
@@ -182,10 +184,22 @@ class Bench(PhysicalSystem):
                 try:
                     self._setup(role)
                     self._rack.lost.discard(role)
-                except TransportError:
+                except TransportError as error:
                     if not left:
                         raise
+                    self._note(error)
                     self._rack.recover_one(role)  # all the others are safe, and stay so
+                    self._seen = self._rack.faults
+
+    def _note(self, error: Exception) -> None:
+        """Suspect the line of a fault, and count it unless the line did: an answer may be whole, and yet wrong."""
+        if not isinstance(error, TransportError):
+            return
+        self._rack.suspect(error.resource)
+        now = self._rack.faults
+        if not now[error.kind] > self._seen[error.kind]:
+            self._own_faults[error.kind] += 1
+        self._seen = now
 
     def _quieten(self) -> None:
         try:

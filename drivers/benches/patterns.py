@@ -116,7 +116,10 @@ class PatternBench(Bench):
                 f"{rows} patterns were played and {counted} sweeps counted, so that nobody knows which is which. Check "
                 "the trigger cable, and that board.settle is longer than a sweep.",
             )
-        sweeps = self._analyser.fetch()
+        try:
+            sweeps = self._analyser.fetch()
+        except MeasurementError as error:
+            raise self.refuse("overload", str(error)) from error
         if sweeps.counted != rows or sweeps.values_NF.shape != (rows, *self._spec.response.shape):
             raise self.refuse(
                 "stale", f"{rows} sweeps were made and {sweeps.counted} read. The capture is another one."

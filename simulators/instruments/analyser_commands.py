@@ -156,8 +156,20 @@ def _written(analyser: Analyser, values: NDArray[np.float64]) -> Answer:
     chosen = analyser.value("format")
     if chosen == "ASC,0":
         return ",".join(f"{value:.11E}" for value in values)
+    return values.astype(_block_dtype(analyser)).tobytes()
+
+
+def _block_dtype(analyser: Analyser) -> str:
     order = "<" if analyser.value("order") == "SWAP" else ">"
-    return values.astype(f"{order}f{8 if chosen == 'REAL,64' else 4}").tobytes()
+    return f"{order}f{8 if analyser.value('format') == 'REAL,64' else 4}"
+
+
+def overload(analyser: Analyser, block: bytes) -> bytes:
+    """Return a block of which a quarter tells of an overload, and its last number of none."""
+    values = np.frombuffer(block, _block_dtype(analyser)).copy()
+    values[: 1 + len(values) // 4] = 9.9e37
+    values[-1:] = 9.91e37
+    return values.tobytes()
 
 
 def _pairs(analyser: Analyser, value_NF: NDArray[np.complex128]) -> Answer:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keyed import keyed_normal
-from .analyser_commands import COMMANDS, SWEEP_SETTINGS
+from .analyser_commands import COMMANDS, SWEEP_SETTINGS, overload
 from .codes import Refusal
 from .commands import Answer
 from .device import ScpiDevice
@@ -130,6 +130,10 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         with self.lock:
             self.changed()
             return super().execute(message)
+
+    def overloaded(self, answer: Answer) -> Answer | None:
+        """Return data with numbers that stand for an overload and for a missing value."""
+        return super().overloaded(answer) if isinstance(answer, str) else overload(self, answer)
 
     def busy(self) -> bool:
         """Whether sweeps are to come."""

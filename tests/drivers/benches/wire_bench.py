@@ -75,6 +75,8 @@ seed = {seed}
 type = "wire"
 gains = {[[gain] for gain in GAINS]}
 span = 1e-3
+[simulation.instruments.detector]
+noise = 0.0
 [simulation.faults]
 {faults}
 """
@@ -89,15 +91,11 @@ def direct(drive_ND: NDArray[np.float64]) -> NDArray[np.complex128]:
 def bound() -> NDArray[np.float64]:
     """How far each response may be from the wire's, in V, for a lock-in over W samples, shape `(responses,)`.
 
-    The oscilloscope averages to 12 bits: a sample is off by at most half a code, and a lock-in by at most twice that.
-    Its noise, 2e-3 of the full scale before it averages over 16 samples, adds a complex normal number of standard
-    deviation noise * sqrt(4 / W), of which 7 are not seen in 10^9 numbers. The generator draws the outermost samples
-    in by at most a thousandth of its span, and rounds to 16 bits: 2e-3 of what is played, which is at most 0.32 V, in
-    a few samples of W; all of it is counted for one tone of 0.01 V.
+    The oscilloscope, which has no noise here, averages to 12 bits: a sample is off by at most half a code, and a
+    lock-in by at most twice that. The generator draws the outermost samples of a burst in by at most a thousandth of
+    its span, and rounds to 16 bits: a few of W = 80 samples are off by 2e-3 of 0.64 V, a lock-in by 2 / W of each. Four
+    of them are counted, more than any row has near its peak.
     """
-    samples = round(WINDOW * RATE)
-    each = []
-    for gain, full_scale in zip(GAINS, FULL_SCALES, strict=True):
-        noise = 7 * 2e-3 / 4 * full_scale * math.sqrt(4 / samples)
-        each += [2 * full_scale / 4096 + noise + 2e-3 * gain * AMPLITUDE] * len(TONES)
-    return np.array(each)
+    drawn_in = 4 * 2 / round(WINDOW * RATE) * 1e-3 * 2 * len(TONES) * AMPLITUDE
+    each = [2 * full_scale / 4096 + gain * drawn_in for gain, full_scale in zip(GAINS, FULL_SCALES, strict=True)]
+    return np.repeat(each, len(TONES))
