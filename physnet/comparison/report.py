@@ -34,11 +34,12 @@ def report(comparison: RuleComparison, findings: Findings) -> str:
     head = "".join(f"{text:>{width}}" for text, width in zip(heads, widths, strict=True))
     lines += ["", f"{'cost of one training':<{_NAME}}{head}"]
     for name, found in together.items():
-        cells = zip(_costs(list(found.values())), widths, strict=True)
-        lines.append(f"{name:<{_NAME}}" + "".join(f"{text:>{width}}" for text, width in cells))
+        cells = "".join(f"{text:>{width}}" for text, width in zip(_costs(list(found.values())), widths, strict=True))
+        # Of a baseline only what it costs to classify is asked; nobody need count the rest.
+        lines.append(f"{name:<{_NAME}}{cells if name in findings.rules else cells.replace('?', '-')}")
     about = (
         f"{findings.physics} physics; MA: digital multiply-adds of matrix products, the optimiser's not included; "
-        f"validated every {short(comparison.every)} training passes, tested once, with the weights of the best one"
+        f"validated every {comparison.every} training passes, tested once, with the weights of the best one"
     )
     for text in (sentence(findings), beside(findings), about, *findings.notes):
         lines += textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_long_words=False) if text else []
@@ -138,7 +139,7 @@ def _costs(found: Sequence[Outcome]) -> Iterator[str]:
     yield short(found[0].inference_work)
     work = [one.training_work for one in found]
     counted = [one for one in work if one is not None]
-    yield short(_mean(counted) if len(counted) == len(work) else None) if physical or counted else "-"
+    yield short(_mean(counted) if len(counted) == len(work) else None)
     yield short(_mean([one.seconds for one in found]))
     yield short(_mean([one.joules for one in found]))
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from ..experiment import Experiment
@@ -64,14 +65,12 @@ class Task:
     def digest(self) -> str:
         """Hash of all that decides the result: equal tasks are done once, whoever asks for them.
 
-        Paths are left out and what they lead to is in: the data by their checksum, a `bench.py` by its hash.
+        Paths are left out and what they lead to is in: the data by their checksum, a `bench.py` by its hash, files that
+        systems read by size and time of change.
         """
         decides = {"kind": self.kind, "checksum": self.checksum, "test": self.test, **self._decides()}
-        if self.kind in ("rule", "linear_readout") and any(
-            ".py" in str(system["type"]) for system in self.experiment["systems"].values()
-        ):
-            code = code_of(Experiment.from_dict(self.experiment))
-            decides["code"] = {name: value for name, value in code.items() if name != "physnet"}
+        if self.kind in ("rule", "linear_readout"):
+            decides |= {"code": self._code(), "files": self._files()}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def as_json(self) -> str:
@@ -83,6 +82,24 @@ class Task:
         """Take back what `as_json` returned."""
         values = json.loads(text)
         return cls(**{**values, "hidden": tuple(values["hidden"])})
+
+    def _code(self) -> dict[str, str]:
+        """Hash each Python file that a system is in."""
+        if not any(".py" in str(system["type"]) for system in self.experiment["systems"].values()):
+            return {}
+        code = code_of(Experiment.from_dict(self.experiment))
+        return {name: value for name, value in code.items() if name != "physnet"}
+
+    def _files(self) -> dict[str, list[int]]:
+        """Return size and time of change of each file that an option of a system names."""
+        found = {}
+        for name, system in self.experiment["systems"].items():
+            for key, value in system.items():
+                path = Path(self.experiment["base"], value) if isinstance(value, str) and key != "type" else None
+                if path is not None and path.is_file():
+                    status = path.stat()
+                    found[f"{name}.{key}"] = [status.st_size, status.st_mtime_ns]
+        return found
 
     def _decides(self) -> dict[str, Any]:
         table = {key: value for key, value in self.experiment.items() if key not in _PASSIVE}

@@ -19,7 +19,7 @@ from ..baselines import raw_logistic_regression
 from ..contracts import Tunable
 from ..controls.training import rows_of, train_one
 from ..data import Splits, Subset
-from ..errors import FaultError
+from ..errors import DriveError, FaultError
 from ..evaluation import evaluate
 from ..experiment import Experiment
 from ..fingerprint import code_of
@@ -34,6 +34,8 @@ from .tasks import Task
 
 Check = Callable[[], None]
 _NEVER = MOST_EPOCHS + 1
+# No weight of standardised features comes near: the fourth power of it has no place in single precision.
+_RUNAWAY = torch.finfo(torch.float32).max ** 0.25
 # What torch raises where a matrix that a rule solves for has run away.
 _NOT_SOLVED: type[Exception] = getattr(torch.linalg, "LinAlgError", RuntimeError)
 
@@ -98,7 +100,7 @@ def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, che
     with network, _counted_writes(network) as writes:
         course.run()
         rows = len(rule.inference_rows(network, _tensor(samples.splits.train, trainer)[0][:1], classes=classes))
-        test = course.evaluate("test", 0) if task.test and len(samples.splits.test) and course.sound else math.nan
+        test = course.test()
         work = [network_work(rule, network, classes=classes, batch=size) for size in steps.sizes]
     counted = [(one, often) for one, often in zip(work, steps.times(course.steps), strict=True) if one is not None]
     return Outcome(
@@ -134,38 +136,43 @@ class _Course:
         self.steps, self.diverged = 0, ""
         self.digital_seconds, self.joules = 0.0, math.nan
 
-    @property
-    def sound(self) -> bool:
-        """Whether there are weights worth testing."""
-        return not self.diverged or self._kept is not None
-
     def run(self) -> None:
         """Train to the end of the plan, and put the best weights back."""
         self._trainer.prepare()
-        every, total = self._task.every, len(self._pace.steps)
+        total = len(self._pace.steps)
         for number in range(total):
             self._pace.number = number
-            if not self._step():
+            try:
+                self._step(number, last=number == total - 1)
+            except (FaultError, DriveError, _NOT_SOLVED) as error:
+                if not self._is_divergence(error):
+                    raise
+                self.diverged = " ".join(str(error).split())
                 break
-            before, after = self._pace.steps.passes(number), self._pace.steps.passes(number + 1)
-            if len(self._splits.validation) and (number == total - 1 or before // every < after // every):
-                self._validate(after)
         if self._kept is not None:
             self._trainer.load(self._kept)
 
-    def _step(self) -> bool:
-        try:
-            record = self._trainer.step()
-        except (FaultError, _NOT_SOLVED) as error:
-            if isinstance(error, FaultError) and type(error) is not FaultError:
-                raise  # the system broke, not the training
-            self.diverged = str(error)
-            return False
+    def _step(self, number: int, *, last: bool) -> None:
+        record = self._trainer.step()
         self.steps += 1
         self.digital_seconds += record.digital_seconds
         if math.isfinite(record.joules):
             self.joules = record.joules + (self.joules if math.isfinite(self.joules) else 0.0)
-        return True
+        every, steps = self._task.every, self._pace.steps
+        before, after = steps.passes(number), steps.passes(number + 1)
+        if len(self._splits.validation) and (last or before // every < after // every):
+            self._validate(after)
+
+    def _is_divergence(self, error: Exception) -> bool:
+        """Whether it is the training that went wrong, and not the system."""
+        if isinstance(error, DriveError):
+            # Bounded encoders make nothing that can't be driven but of numbers that are none any more.
+            return any(not bool((weight.abs() <= _RUNAWAY).all()) for weight in self._weights())
+        return type(error) is FaultError or not isinstance(error, FaultError)
+
+    def _weights(self) -> Iterator[torch.Tensor]:
+        for layer in self._trainer.network:
+            yield from (layer.weight_FO, layer.bias_O)
 
     def _validate(self, passes: int) -> None:
         self._validations += 1
@@ -173,6 +180,18 @@ class _Course:
         self.curve.append((passes, accuracy))
         if self._kept is None or accuracy > self.best:
             self.best, self.kept_passes, self._kept = accuracy, passes, self._trainer.tensors()
+
+    def test(self) -> float:
+        """Measure the test split with the weights kept, if that is asked for and there are any; else NaN."""
+        if not (self._task.test and len(self._splits.test)) or (self.diverged and self._kept is None):
+            return math.nan
+        try:
+            return self.evaluate("test", 0)
+        except DriveError as error:
+            if not self._is_divergence(error):
+                raise
+            self.diverged = " ".join(str(error).split())
+            return math.nan
 
     def evaluate(self, part: str, number: int) -> float:
         """Classify a split with the weights as they are; `number` tells validations apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,30 @@ def test_a_rule_that_cannot_train_this_network_is_named(compared: Callable[..., 
     with pytest.raises(InputError, match="signed output") as error:
         compared("layers.0.nonlinearity=relu")
     assert "the rule phyll" in error.value.__notes__[0]
+
+
+def test_a_measured_system_is_driven_by_this_process_alone(
+    compared: Callable[..., RuleComparison], tmp_path: Path
+) -> None:
+    seen = tmp_path / "processes"
+    bench = f"""\
+import os, pathlib, numpy, physnet
+
+def answer(drive):
+    with pathlib.Path({str(seen)!r}).open("a") as file:
+        print(os.getpid(), file=file)
+    return numpy.abs(drive)
+
+def bench():
+    return physnet.system(answer, drives=64, responses=64, kind="measured")
+"""
+    (tmp_path / "bench.py").write_text(bench, encoding="utf-8")
+    system = 'systems.lower={type="bench.py:bench"}'
+    comparison = compared(system, "training.epochs=1", "data.scaling=range", names=("mono_forward",), seeds=2)
+    assert comparison.measured
+    comparison.go(jobs=4)
+    assert set(seen.read_text(encoding="utf-8").split()) == {str(os.getpid())}
+    assert comparison.findings().physics == "measured"
 
 
 def test_nothing_done_is_nothing_found(compared: Callable[..., RuleComparison]) -> None:

@@ -73,6 +73,20 @@ def test_a_bench_that_was_edited_is_trained_on_again(task: MakeTask, tmp_path: P
     assert store.get(task("mono_forward", *overrides)) is None
 
 
+def test_a_file_that_a_system_reads_is_part_of_what_decides(task: MakeTask, tmp_path: Path) -> None:
+    one = task()
+    table = {**one.experiment, "systems": {"lower": {**one.experiment["systems"]["lower"], "path": "pairs.csv"}}}
+
+    def digest() -> str:
+        return dataclasses.replace(one, experiment=table).digest
+
+    without = digest()
+    (tmp_path / "pairs.csv").write_text("1", encoding="utf-8")
+    short = digest()
+    (tmp_path / "pairs.csv").write_text("12", encoding="utf-8")
+    assert len({without, short, digest()}) == 3
+
+
 def test_what_a_kill_left_is_not_taken_for_a_training(task: MakeTask, tmp_path: Path) -> None:
     one = task()
     store = Store(tmp_path)

@@ -16,7 +16,7 @@ from physnet.comparison.pace import Steps
 from physnet.comparison.tasks import Task
 from physnet.comparison.training import perform
 from physnet.data import Subset
-from physnet.errors import InputError, MeasurementError, Stopped
+from physnet.errors import DriveError, InputError, MeasurementError, Stopped
 from physnet.experiment import Experiment
 from physnet.passes import Purpose, purpose_of
 from physnet.port import Port
@@ -139,6 +139,20 @@ def test_a_training_that_diverges_is_tested_with_what_it_had(task: MakeTask, mon
     assert math.isnan(early.test_accuracy) or early.curve
     none = perform(task("mono_forward", "rules.mono_forward.learning_rate=1e30", every=10**9))
     assert math.isnan(none.test_accuracy) and not none.curve
+
+
+def test_weights_that_run_away_are_the_training_s_fault_and_a_drive_out_of_range_is_not(task: MakeTask) -> None:
+    # What a second layer would be driven with is no number any more.
+    second = 'layers=[{system="lower", width=12}, {system="upper", width=12}]'
+    two = ('systems.upper={type="scattering", responses=20}', second)
+    one = task("mono_forward", *two)
+    rule = {**one.experiment["rule"], "learning_rate": 1e25}
+    found = perform(dataclasses.replace(one, experiment={**one.experiment, "rule": rule}))
+    assert "got nan" in found.diverged
+    # Samples beyond the range of the first one are not: nothing was learnt that could have run away.
+    wide = 'layers=[{system="lower", width=12, encoder="affine"}]'
+    with pytest.raises(DriveError):
+        perform(task("mono_forward", wide, "data.scaling=standard"))
 
 
 def test_a_system_that_breaks_ends_the_training(task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
