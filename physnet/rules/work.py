@@ -19,9 +19,18 @@ from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 from ..layer import PhysicalLayer
-from .base import LocalRule
+from .base import LocalRule, Need
+from .cafo import CascadedForward
+from .ccl import CounterCurrent
+from .dfa import DirectFeedbackAlignment
+from .drtp import RandomTargetProjection
+from .ff import ForwardForward
 from .mono_forward import MonoForward
+from .pepita import Pepita
 from .phyll import PhyLL
+from .prototype import Prototype
+from .scff import SelfContrastive
+from .tpsgd import TargetProjection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +133,106 @@ def _mono_forward(rule: MonoForward, layer: PhysicalLayer, *, classes: int, batc
     return Work(
         inference=before + weight + answers(layer, rule.readout, head),
         training=batch * (before + weight + rule.inner_steps * (2 * weight + 3 * head)),
+    )
+
+
+@layer_work.register
+def _prototype(rule: Prototype, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, cosines = presented(layer), sent_up(layer), layer.width * classes
+    products = 3 if rule.prototypes == "learned" else 2
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, cosines),
+        training=batch * (before + weight + rule.inner_steps * (2 * weight + products * cosines)),
+    )
+
+
+@layer_work.register
+def _forward_forward(rule: ForwardForward, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, labels = presented(layer), sent_up(layer), layer.width * classes
+    digital = rule.label == "digital"
+    rows = batch if digital else 2 * batch
+    # A digital label is a one-hot product for the positive and the negative row; so is its gradient.
+    activity = rows * weight + (2 * batch * labels if digital else 0)
+    training = rows * (before + weight) + rule.inner_steps * 2 * activity
+    if rule.collaboration:
+        training += activity + rows * weight  # its report, and what goes up once more
+    return Work(
+        inference=(1 if digital else classes) * (before + weight) + answers(layer, rule.readout, labels),
+        training=training,
+    )
+
+
+@layer_work.register
+def _target_projection(rule: TargetProjection, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, distances = presented(layer), sent_up(layer), layer.width * classes
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, distances),
+        # The distance to every target is taken once, for the metrics.
+        training=batch * (before + weight + rule.inner_steps * 2 * weight + distances),
+    )
+
+
+@layer_work.register(DirectFeedbackAlignment)
+@layer_work.register(RandomTargetProjection)
+def _feedback(
+    rule: DirectFeedbackAlignment | RandomTargetProjection, layer: PhysicalLayer, *, classes: int, batch: int
+) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    training = before + 3 * weight + 3 * head
+    if Need.OUTPUT_ERROR in rule.needs:
+        training += weight + (head if layer.highest else 0)  # up once more, and the scores behind the error
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        training=batch * training,
+    )
+
+
+@layer_work.register
+def _pepita(rule: Pepita, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    # Two presentations. What goes up is taken three times, the activity twice, the gradient once.
+    training = 2 * before + 6 * weight + 2 * head
+    training += (classes * layer.inputs if layer.lowest else 0) + (2 * head if layer.highest else 0)
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        training=batch * training,
+    )
+
+
+@layer_work.register
+def _self_contrastive(rule: SelfContrastive, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        # Two pairs a sample in each inner step; then the read-out, on activities of its own.
+        training=batch * (before + 2 * weight + 4 * rule.inner_steps * weight + 2 * head),
+    )
+
+
+@layer_work.register
+def _counter_current(rule: CounterCurrent, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    training = batch * (before + 3 * weight + (5 if layer.highest else 4) * head)
+    if not layer.lowest:
+        # The way down and its gradient, once for each class; the match with what came from below, for each row.
+        training += 2 * classes * layer.width * layer.inputs + 2 * batch * layer.inputs * classes
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        training=training,
+    )
+
+
+@layer_work.register
+def _cascaded_forward(rule: CascadedForward, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    training = batch * (before + 2 * weight)
+    if rule.head == "ridge":
+        inputs = layer.width + 1
+        # The sums over rows, and once a minibatch a Cholesky factor and its two triangles.
+        training += batch * (head + inputs**2 + inputs * classes) + inputs**3 // 6 + inputs**2 * classes
+    else:
+        training += batch * 2 * head
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        training=training,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +13,17 @@ from pydantic import Field
 from physnet import registry
 from physnet.comparison.spaces import SPACES, Choice, Range, Space, from_annotations, space_of
 from physnet.errors import ExperimentError, InputError
+from physnet.rules.cafo import CascadedForward
+from physnet.rules.ccl import CounterCurrent
+from physnet.rules.dfa import DirectFeedbackAlignment
+from physnet.rules.drtp import RandomTargetProjection
+from physnet.rules.ff import ForwardForward
+from physnet.rules.mono_forward import MonoForward
+from physnet.rules.pepita import Pepita
+from physnet.rules.phyll import PhyLL
+from physnet.rules.prototype import Prototype
+from physnet.rules.scff import SelfContrastive
+from physnet.rules.tpsgd import TargetProjection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +53,28 @@ def register(monkeypatch: pytest.MonkeyPatch, factory: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(SPACES) & set(registry.names("rules"))))
+KNOWN: dict[str, Callable[..., Any]] = {
+    "cafo": CascadedForward,
+    "ccl": CounterCurrent,
+    "dfa": DirectFeedbackAlignment,
+    "drtp": RandomTargetProjection,
+    "ff": ForwardForward,
+    "mono_forward": MonoForward,
+    "pepita": Pepita,
+    "phyll": PhyLL,
+    "prototype": Prototype,
+    "scff": SelfContrastive,
+    "tpsgd": TargetProjection,
+}
+
+
+def test_every_space_belongs_to_a_rule() -> None:
+    assert set(SPACES) == set(KNOWN)
+
+
+@pytest.mark.parametrize("name", KNOWN)
 def test_the_ends_of_every_known_space_are_options_of_its_rule(name: str) -> None:
-    model = registry.options_model(registry.find("rules", name))
+    model = registry.options_model(KNOWN[name])
     for option, one in SPACES[name].items():
         ends = one.values if isinstance(one, Choice) else (one.low, one.high)
         for end in ends:
