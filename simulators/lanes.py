@@ -11,9 +11,15 @@ the kernels that use it: numba's cache of a function sees changes in the functio
 from __future__ import annotations
 
 import importlib
+import math
 import operator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+import numpy as np
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_numba: Any = importlib.import_module("numba")
 _types: Any = importlib.import_module("numba.core.types")
 _extending: Any = importlib.import_module("numba.extending")
 _typing: Any = importlib.import_module("numba.core.typing.templates")
@@ -128,3 +134,39 @@ def _define(name: str, function: Any) -> None:
 
 for _name, _function in (("fadd", operator.add), ("fsub", operator.sub), ("fmul", operator.mul)):
     _define(_name, _function)
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": set(FAST), "boundscheck": False, "error_model": "numpy"}
+
+
+def inlined(function: _F) -> _F:
+    """Compile a part of a kernel, for the kernel alone."""
+    return cast(_F, _numba.njit(forceinline=True, **_OPTIONS)(function))
+
+
+def compiled(function: _F) -> _F:
+    """Compile a kernel, or take it from numba's cache."""
+    try:
+        return cast(_F, _numba.njit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:  # no folder to write a cache to: compile once per process
+        return cast(_F, _numba.njit(**_OPTIONS)(function))
+
+
+_ONE, _TWO, _HALF = np.float32(1), np.float32(2), np.float32(0.5)
+_PER_PI, _PI_HIGH = np.float32(1 / math.pi), np.float32(201 / 64)  # 8 bits: times a whole number below 2^16 it is exact
+_PI_LOW = np.float32(math.pi - 201 / 64)
+# Taylor series on |r| <= pi/2: what is left out is below r^13 / 13! = 6e-8 (sine) and r^14 / 14! = 7e-9 (cosine).
+_S3, _S5, _S7, _S9, _S11 = (np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in range(1, 6))
+_C2, _C4, _C6, _C8, _C10, _C12 = (np.float32((-1) ** k / math.factorial(2 * k)) for k in range(1, 7))
+
+
+@inlined
+def sincos(phase: Any) -> Any:
+    """Return sine and cosine, within 2^-23 + 2^-23 |phase|."""
+    n = nearest(phase * _PER_PI)
+    odd = n - _TWO * nearest(_HALF * n)
+    r = (phase - n * _PI_HIGH) - n * _PI_LOW
+    z = r * r
+    sine = r + r * (z * (_S3 + z * (_S5 + z * (_S7 + z * (_S9 + z * _S11)))))
+    cosine = _ONE + z * (_C2 + z * (_C4 + z * (_C6 + z * (_C8 + z * (_C10 + z * _C12)))))
+    sign = _ONE - _TWO * (odd * odd)
+    return sine * sign, cosine * sign

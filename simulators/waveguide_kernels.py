@@ -21,70 +21,32 @@ Source:
 
 from __future__ import annotations
 
-import importlib
-import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
-from .lanes import EDITION, FAST, LANES, larger, load, nearest, spread, store
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_numba: Any = importlib.import_module("numba")
+from .lanes import EDITION, LANES, compiled, inlined, larger, load, sincos, spread, store
 
 assert EDITION == 1  # the kernels are compiled anew when this line changes
 L = LANES
 _POINT = 2 * L  # numbers of a point
 _LEAF = 64  # points that go through all their stages at once
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": set(FAST), "boundscheck": False, "error_model": "numpy"}
+_HALF = np.float32(0.5)
 
 
-def _inlined(function: _F) -> _F:
-    return cast(_F, _numba.njit(forceinline=True, **_OPTIONS)(function))
-
-
-def _compiled(function: _F) -> _F:
-    try:
-        return cast(_F, _numba.njit(cache=True, **_OPTIONS)(function))
-    except RuntimeError:  # no folder to write a cache to: compile once per process
-        return cast(_F, _numba.njit(**_OPTIONS)(function))
-
-
-_ONE, _TWO, _HALF = np.float32(1), np.float32(2), np.float32(0.5)
-_PER_PI, _PI_HIGH = np.float32(1 / math.pi), np.float32(201 / 64)  # 8 bits: times a whole number below 2^16 it is exact
-_PI_LOW = np.float32(math.pi - 201 / 64)
-# Taylor series on |r| <= pi/2: what is left out is below r^13 / 13! = 6e-8 (sine) and r^14 / 14! = 7e-9 (cosine).
-_S3, _S5, _S7, _S9, _S11 = (np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in range(1, 6))
-_C2, _C4, _C6, _C8, _C10, _C12 = (np.float32((-1) ** k / math.factorial(2 * k)) for k in range(1, 7))
-
-
-@_inlined
-def sincos(phase: Any) -> Any:
-    """Return sine and cosine, within 2^-23 + 2^-23 |phase|."""
-    n = nearest(phase * _PER_PI)
-    odd = n - _TWO * nearest(_HALF * n)
-    r = (phase - n * _PI_HIGH) - n * _PI_LOW
-    z = r * r
-    sine = r + r * (z * (_S3 + z * (_S5 + z * (_S7 + z * (_S9 + z * _S11)))))
-    cosine = _ONE + z * (_C2 + z * (_C4 + z * (_C6 + z * (_C8 + z * (_C10 + z * _C12)))))
-    sign = _ONE - _TWO * (odd * odd)
-    return sine * sign, cosine * sign
-
-
-@_inlined
+@inlined
 def _turn(ar: Any, ai: Any, w: Any, t: int) -> Any:
     """Return a w."""
     return ar * w[t] - ai * w[t + 1], ar * w[t + 1] + ai * w[t]
 
 
-@_inlined
+@inlined
 def _turn_back(ar: Any, ai: Any, w: Any, t: int) -> Any:
     """Return a w*."""
     return ar * w[t] + ai * w[t + 1], ai * w[t] - ar * w[t + 1]
 
 
-@_inlined
+@inlined
 def _four(ar: Any, ai: Any, br: Any, bi: Any, cr: Any, ci: Any, dr: Any, di: Any) -> Any:
     """Return the transform of four numbers."""
     er, ei, fr, fi = ar + cr, ai + ci, ar - cr, ai - ci
@@ -92,7 +54,7 @@ def _four(ar: Any, ai: Any, br: Any, bi: Any, cr: Any, ci: Any, dr: Any, di: Any
     return er + gr, ei + gi, fr + hi, fi - hr, er - gr, ei - gi, fr - hi, fi + hr
 
 
-@_inlined
+@inlined
 def _load4(x: Any, p: int, s: int) -> Any:
     return (
         load(x, p), load(x, p + L), load(x, p + s), load(x, p + s + L),
@@ -100,7 +62,7 @@ def _load4(x: Any, p: int, s: int) -> Any:
     )  # fmt: skip
 
 
-@_inlined
+@inlined
 def _store4(
     x: Any, p: int, s: int, ar: Any, ai: Any, br: Any, bi: Any, cr: Any, ci: Any, dr: Any, di: Any
 ) -> None:  # fmt: skip
@@ -114,7 +76,7 @@ def _store4(
     store(x, p + 3 * s + L, di)
 
 
-@_inlined
+@inlined
 def _forth(x: Any, p: int, s: int, w: Any, t: int) -> None:
     """One butterfly of radix 4 on the way to the spectrum."""
     ar, ai, br, bi, cr, ci, dr, di = _load4(x, p, s)
@@ -125,7 +87,7 @@ def _forth(x: Any, p: int, s: int, w: Any, t: int) -> None:
     _store4(x, p, s, ar, ai, br, bi, cr, ci, dr, di)
 
 
-@_inlined
+@inlined
 def _back(x: Any, p: int, s: int, w: Any, t: int) -> None:
     """One butterfly of radix 4 on the way back, without the factor 1/4."""
     ar, ai, br, bi, cr, ci, dr, di = _load4(x, p, s)
@@ -137,14 +99,14 @@ def _back(x: Any, p: int, s: int, w: Any, t: int) -> None:
     _store4(x, p, s, ar, ai, br, bi, cr, ci, dr, di)
 
 
-@_inlined
+@inlined
 def _rotate(ar: Any, ai: Any, power: Any, gain: Any) -> Any:
     """Return a exp(i gain power)."""
     sine, cosine = sincos(power * gain)
     return ar * cosine - ai * sine, ar * sine + ai * cosine
 
 
-@_inlined
+@inlined
 def _through4(x: Any, p: int, s: int, w: Any, t: int, gain: Any, peak: Any) -> Any:
     """A butterfly back, the phase of Kerr, and a butterfly forth. Return the peak power."""
     ar, ai, br, bi, cr, ci, dr, di = _load4(x, p, s)
@@ -166,7 +128,7 @@ def _through4(x: Any, p: int, s: int, w: Any, t: int, gain: Any, peak: Any) -> A
     return peak
 
 
-@_inlined
+@inlined
 def _through2(x: Any, p: int, s: int, w: Any, t: int, gain: Any, peak: Any) -> Any:
     """Do the same with two branches."""
     ar, ai, br, bi = load(x, p), load(x, p + L), load(x, p + s), load(x, p + s + L)
@@ -185,7 +147,7 @@ def _through2(x: Any, p: int, s: int, w: Any, t: int, gain: Any, peak: Any) -> A
     return peak
 
 
-@_compiled
+@compiled
 def _top_forth(x: Any, points: int, radix: int, w: Any) -> None:
     """First stage of the transform, over all points."""
     s = points // radix * _POINT
@@ -202,7 +164,7 @@ def _top_forth(x: Any, points: int, radix: int, w: Any) -> None:
             store(x, p + s + L, bi)
 
 
-@_compiled
+@compiled
 def _top_back(x: Any, points: int, radix: int, w: Any) -> None:
     """Last stage of the transform back."""
     s = points // radix * _POINT
@@ -219,7 +181,7 @@ def _top_back(x: Any, points: int, radix: int, w: Any) -> None:
             store(x, p + s + L, ai - bi)
 
 
-@_compiled
+@compiled
 def _leaf(x: Any, p: int, factor: Any, f: int, w: Any, t: int) -> None:
     """Take 64 points to the spectrum, multiply, and bring them back."""
     last = t + 6 * 16
@@ -245,7 +207,7 @@ def _leaf(x: Any, p: int, factor: Any, f: int, w: Any, t: int) -> None:
         _back(x, p + j * _POINT, 16 * _POINT, w, t + 6 * j)
 
 
-@_compiled
+@compiled
 def _filter(x: Any, points: int, radix: int, factor: Any, w: Any, stages: Any) -> None:
     """Everything between the first stage to the spectrum and the last one back."""
     block = points // radix
@@ -265,7 +227,7 @@ def _filter(x: Any, points: int, radix: int, factor: Any, w: Any, stages: Any) -
                     _back(x, (start + j) * _POINT, length // 4 * _POINT, w, stages[stage] + 6 * j)
 
 
-@_compiled
+@compiled
 def _look(x: Any, y: Any, points: int, radix: int, w: Any, stages: Any, edges: Any, seen: Any) -> None:
     """Update the largest shares of the energy at the edges of window and spectrum. `y` is overwritten."""
     zero = spread(np.float32(0))
@@ -299,7 +261,7 @@ def _look(x: Any, y: Any, points: int, radix: int, w: Any, stages: Any, edges: A
         seen[2, lane] = max(seen[2, lane], y[2 * L + lane] / (energy * np.float32(points)))
 
 
-@_compiled
+@compiled
 def _kerr(
     x: Any, y: Any, points: int, radix: int, factor: Any, w: Any, stages: Any, gain: Any, prompt: Any, late: bool,
     peak: Any,
@@ -327,7 +289,7 @@ def _kerr(
     return peak
 
 
-@_compiled
+@compiled
 def solve(
     field: Any, room: Any, segments: Any, seen: Any, points: int, radix: int, linear: Any, delayed: Any, w: Any,
     stages: Any, edges: Any, gain: Any, prompt: Any,

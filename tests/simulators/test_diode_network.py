@@ -149,8 +149,8 @@ def test_what_the_sources_give_is_stored_or_lost() -> None:
         stored = np.sum(row * parts.capacitance_V * rate, axis=1)
         energy = 0.5 * np.sum(row**2 * parts.capacitance_V, axis=1)
         step = 200e-6 / steps
-        # Differences of the stored energy against the power that the equation leaves, of order 2 in 1 / 50 of the fastest
-        # time constant; from two of these on.
+        # Differences of the stored energy against the power that the equation leaves, of order 2 in 1 / 50 of the
+        # fastest time constant; from two of these on.
         change = (energy[102:] - energy[100:-2]) / (2 * step)
         assert np.abs(change - stored[101:-1]).max() < 1e-3 * np.abs(stored[100:]).max()
         assert (np.sum((row @ parts.diode_VK) * lost, axis=1) >= 0).all()

@@ -224,6 +224,13 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
         line(**options)
 
 
+def test_it_does_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("physnet.simulators.nonlinear_waveguide.is_available", lambda: False)
+    assert not line().spec.identity["compiled"]
+    with pytest.raises(SpecError, match="where numba is not installed"):
+        line(backend="numba")
+
+
 @needs_numba
 def test_both_backends_give_the_same_within_rounding() -> None:
     compiled, plain = line(backend="numba"), line(backend="torch")
