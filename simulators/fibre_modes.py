@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,21 +128,3 @@ def keep(beta_M: Floats, wanted: int | None) -> Ints:
             "aperture, or a shorter wavelength, guides more."
         )
     return order[:wanted]
-
-
-def solve_modes(fibre: Fibre, *, modes: int | None = None) -> Modes:
-    """Return the guided modes of a fibre.
-
-    Args:
-        fibre: The fibre.
-        modes: How many, from the largest propagation constant down; None for all.
-
-    Raises:
-        SpecError: The fibre guides fewer.
-    """
-    from .fibre_graded import graded_modes
-    from .fibre_step import step_modes
-
-    found: Any = (graded_modes if fibre.profile == "graded" else step_modes)(fibre, modes=modes)
-    assert isinstance(found, Modes)
-    return found

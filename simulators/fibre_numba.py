@@ -59,8 +59,10 @@ class NumbaPropagator(TorchPropagator):
         junctions = line.junction_JMM[:, self._order_M][:, :, self._order_M]
         self._junctions = np.stack((junctions.real, junctions.imag), axis=-1).astype(np.float32)
         half_MT = line.half_MT[self._order_M]
-        self._half_2M = np.stack((half_MT.real, half_MT.imag), axis=-1)[:, 0].ravel().astype(np.float32)
-        self._half_MT = half_MT.astype(np.complex64)
+        high_M = half_MT[:, 0].astype(np.complex64)
+        both_2M = np.stack((high_M, (half_MT[:, 0] - high_M).astype(np.complex64)))
+        self._half_4M = np.ascontiguousarray(both_2M.T).view(np.float32).ravel()
+        self._half_MT = half_MT
         self._gain = np.float32(line.gain)
 
     def propagate(self, launched_NM2: torch.Tensor) -> torch.Tensor:
@@ -85,7 +87,7 @@ class NumbaPropagator(TorchPropagator):
 
         def begin() -> None:
             torch.set_flush_denormal(True)
-            own.room = self._room()
+            own.room = make_room(*self._shape)
 
         def work(place: slice) -> None:
             if self.line.samples > 1:
@@ -106,7 +108,7 @@ class NumbaPropagator(TorchPropagator):
         amplitude_M2L[..., : len(launched_NM2)] = launched_NM2.transpose(1, 2, 0)
         amplitude_M2L[..., len(launched_NM2) :] = 0
         kernels.advance(
-            amplitude, fields, self._half_2M, self._gain, self.line.steps, self._junctions, self._tables, groups, nodes
+            amplitude, fields, self._half_4M, self._gain, self.line.steps, self._junctions, self._tables, groups, nodes
         )
         return amplitude_M2L[..., : len(launched_NM2)].transpose(2, 0, 1).copy()
 
@@ -123,7 +125,8 @@ class NumbaPropagator(TorchPropagator):
             return out_MT
 
         def turn(field_MT: Array) -> Array:
-            found: Array = fft.ifft(fft.fft(field_MT) * self._half_MT, overwrite_x=True)
+            turned_MT = (fft.fft(field_MT) * self._half_MT).astype(np.complex64)  # double precision, rounded once
+            found: Array = fft.ifft(turned_MT, overwrite_x=True)
             return found
 
         with np.errstate(all="ignore"):  # a field that runs away is told by its energy
@@ -140,12 +143,6 @@ class NumbaPropagator(TorchPropagator):
                     mean = begun + first * np.float32(1 / 6) + (second + third) * np.float32(1 / 3)
                     field = turn(mean) + fourth * np.float32(1 / 6)
         return field
-
-    def _room(self) -> tuple[Array, ...]:
-        """Return zeros for a group of columns, each array at the beginning of a cache line."""
-        groups, nodes, modes = self._shape
-        sizes = [(2 * modes,), (4, 2 * modes), (4 * groups,), (4 * nodes,)]
-        return tuple(_aligned(*size[:-1], size[-1] * _LANES) for size in sizes)
 
 
 class _Compiled(torch.autograd.Function):
@@ -182,6 +179,12 @@ def make_tables(factors: Factors) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
     flat = [np.ascontiguousarray(part, np.float32).ravel() for part in (line, across)]
     weights = np.ascontiguousarray(weight, np.float32).ravel()
     return order_M, (*flat, start, weights, int(np.count_nonzero(factors.even_G)), nodes, lines)
+
+
+def make_room(groups: int, nodes: int, modes: int) -> tuple[Array, ...]:
+    """Return zeros for a group of columns, each array at the beginning of a cache line."""
+    sizes = [(2 * modes,), (4, 2 * modes), (4 * groups,), (4 * nodes,)]
+    return tuple(_aligned(*size[:-1], size[-1] * _LANES) for size in sizes)
 
 
 def _aligned(*shape: int) -> Array:

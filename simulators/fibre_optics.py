@@ -63,10 +63,11 @@ class Pixels:
         node, weight = np.polynomial.legendre.leggauss(math.ceil(fastest * self.pitch / 4) + _MORE[products])
         place = np.arange(self.count)
         left_D, low_D = (self.pitch * (part - self.side / 2) for part in (place % self.side, place // self.side))
-        along: Floats = self.pitch * (node + 1) / 2
-        x_DQ: Floats = left_D[:, None] + np.tile(along, len(node))
-        y_DQ: Floats = low_D[:, None] + np.repeat(along, len(node))
-        value = modes.field(x_DQ.reshape(-1), y_DQ.reshape(-1)).reshape(*x_DQ.shape, len(modes))
+        along = self.pitch * (node + 1) / 2
+        x_DQ = left_D[:, None] + np.tile(along, len(node))
+        y_DQ = low_D[:, None] + np.repeat(along, len(node))
+        places = (np.asarray(part, np.float64).ravel() for part in (x_DQ, y_DQ))
+        value = modes.field(*places).reshape(*x_DQ.shape, len(modes))
         return value, np.outer(weight, weight).ravel() * self.pitch**2 / 4
 
     def launch(self, modes: Modes) -> Floats:

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .fibre_kerr import Kerr
 from .fibre_line import Line
+from .fibre_profile import Complexes
 
 _COLUMNS = 128  # continuous rows of a call, always as many: a row's digits must not depend on its neighbours
 _REMEMBERED = 32  # steps that a gradient keeps all of; between them it keeps the amplitudes only
@@ -108,15 +109,19 @@ class TorchPropagator:
         return torch.stack((-imag_MX, real_MX), dim=1)
 
     def _turn(self, amplitude_M2X: torch.Tensor, factor_M2T: torch.Tensor) -> torch.Tensor:
-        """Multiply each mode, at each frequency, with a complex factor."""
+        """Multiply each mode, at each frequency, with a complex factor, in double precision and rounded once.
+
+        A rounded factor would be off by up to 2^-25 in the same way at every step, and change the energy by 3e-8 each.
+        """
         if self.line.samples > 1:
             spectrum = torch.fft.fft(torch.complex(*amplitude_M2X.unbind(1)))
             amplitude_M2X = torch.stack((spectrum.real, spectrum.imag), dim=1)
-        (real_MX, imag_MX), (cos_MT, sin_MT) = amplitude_M2X.unbind(1), factor_M2T.unbind(1)
+        (real_MX, imag_MX), (cos_MT, sin_MT) = amplitude_M2X.double().unbind(1), factor_M2T.unbind(1)
         turned = (real_MX * cos_MT - imag_MX * sin_MT, real_MX * sin_MT + imag_MX * cos_MT)
+        turned_M2X = torch.stack(turned, dim=1).to(self.dtype)
         if self.line.samples == 1:
-            return torch.stack(turned, dim=1)
-        back = torch.fft.ifft(torch.complex(*turned))
+            return turned_M2X
+        back = torch.fft.ifft(torch.complex(*turned_M2X.unbind(1)))
         return torch.stack((back.real, back.imag), dim=1)
 
     def _couple(self, amplitude_M2X: torch.Tensor, junction: int) -> torch.Tensor:
@@ -124,5 +129,5 @@ class TorchPropagator:
         coupled = (self._junction_J[junction] @ flat)[: len(flat)]
         return coupled.view(2, -1, amplitude_M2X.shape[2]).transpose(0, 1).contiguous()
 
-    def _parts(self, factor_MT: Any) -> torch.Tensor:
-        return torch.from_numpy(np.stack((factor_MT.real, factor_MT.imag), axis=1)).to(self.device, self.dtype)
+    def _parts(self, factor_MT: Complexes) -> torch.Tensor:
+        return torch.from_numpy(np.stack((factor_MT.real, factor_MT.imag), axis=1)).to(self.device)

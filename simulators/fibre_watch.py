@@ -14,8 +14,8 @@ from .fibre_line import Line, Scales
 from .fibre_profile import Floats
 
 # The integrator keeps energy to the order of its error: with 55 modes of a graded fibre steps that left an error of
-# 9e-4 of the field had changed it by 7e-5, and those of 1.3e-5 by 5e-6. Rounding adds some 1e-8 a step.
-MOST_DRIFT, ROUNDING = 2e-4, 2e-8
+# 9e-4 of the field had changed it by 7e-5, and those of 1.3e-5 by 5e-6. Rounding adds up to 3e-9 a step.
+MOST_DRIFT, ROUNDING = 2e-4, 5e-9
 MOST_AT_EDGE = 1e-3
 _TIME_EDGE, _SPECTRUM_EDGE = 16, 8  # the outer 1/16 of the window on either side, the outer 1/8 of the frequencies
 

@@ -29,7 +29,8 @@ from physnet.errors import MeasurementError, SpecError
 from .fibre_detectors import BandPowers, Detector, EndCamera, ModePowers
 from .fibre_line import Line, Scales, make_line, scales_of
 from .fibre_links import make_junctions
-from .fibre_modes import Modes, solve_modes
+from .fibre_mode_solver import solve_modes
+from .fibre_modes import Modes
 from .fibre_optics import Pixels
 from .fibre_profile import Complexes, Fibre, Profile
 from .fibre_propagators import make_propagator
@@ -73,7 +74,8 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
     the exact gradient.
 
     Defaults: a graded fibre of 50 um with 55 modes at 1550 nm. What counts in the Kerr effect is power times length: 1
-    MW over 2 cm turn phases by some radians, as do the kilowatts over metres of experiments.
+    MW over 2 cm turn phases by some radians, as do kilowatts over metres in experiments. Most of that is common to all
+    modes and does not show: scaling signed random drives changes the pattern by 4 % then, by 17 % at 3 MW.
 
     Args:
         drives: Pixels of the modulator, on a square; the last line may be short.
@@ -159,7 +161,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
         if response not in ("camera", "modes", "spectrum"):
             raise SpecError(f"response of {name} must be camera, modes or spectrum, got {response!r}.")
         plain = {"length": length, "n2": n2, "attenuation": attenuation, "peak_power": peak_power}
-        for label, value in plain.items():
+        for label, value in {**plain, "seconds_per_pass": seconds_per_pass}.items():
             if not 0 <= value < math.inf or (value == 0 and label in ("length", "n2")):
                 rule = "> 0" if label in ("length", "n2") else ">= 0"
                 raise SpecError(f"{label} of {name} must be {rule} and finite, got {value}.")

@@ -14,7 +14,8 @@ from scipy.linalg import eigh_tridiagonal
 from physnet.errors import SpecError
 from physnet.simulators.fibre_finite_differences import solve_on_grid
 from physnet.simulators.fibre_kerr import overlaps
-from physnet.simulators.fibre_modes import Modes, solve_modes
+from physnet.simulators.fibre_mode_solver import solve_modes
+from physnet.simulators.fibre_modes import Modes
 from physnet.simulators.fibre_profile import LIGHT, Fibre, silica_index
 
 GRADED: dict[str, Any] = {"profile": "graded", "radius": 12.5e-6, "numerical_aperture": 0.2, "wavelength": 1.55e-6}

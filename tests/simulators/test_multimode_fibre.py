@@ -292,6 +292,7 @@ def test_a_row_that_is_not_resolved_is_refused_with_the_number() -> None:
         {"peak_power": math.inf},
         {"peak_power": 2e7},
         {"n2": 0.0},
+        {"seconds_per_pass": -1.0},
         {"modes": 7},
         {"radius": 1e-6},
         {"profile": "square"},
