@@ -15,6 +15,7 @@ threads, shows where other programs had the cores: elsewhere it is about the tim
     python benchmarks/waves.py --only cavity       # the programmable microwave cavity only, without deepwave
     python benchmarks/waves.py --only scattering   # the scattering medium only, see benchmarks/scattering.py
     python benchmarks/waves.py --only pulses       # the nonlinear Schroedinger equation only, see waves_pulses.py
+    python benchmarks/waves.py --only fibre        # the Kerr term of a multimode fibre only, see waves_fibre.py
 
 The programmable cavity has no peer here: its fast path, which eliminates once what no drive changes, is compared with a
 solution of the whole cavity for each row, by LAPACK with one thread and with all. The 64 rows of a turn share one
@@ -48,6 +49,7 @@ from typing import Any
 import numpy as np
 import torch
 from scattering import scattering_table
+from waves_fibre import fibre_table
 from waves_pulses import pulse_table
 
 from physnet.allowed_drives import random_drives
@@ -267,7 +269,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the memory test")
     parser.add_argument("--route", choices=["field", "transfer"], help="the memory test alone, in this process")
-    parser.add_argument("--only", choices=["cavity", "scattering", "pulses"], help="one of the other tables alone")
+    tables = {"cavity": cavity_table, "scattering": scattering_table, "pulses": pulse_table, "fibre": fibre_table}
+    parser.add_argument("--only", choices=sorted(tables), help="one of the other tables alone")
     parser.add_argument("--output", type=Path, help="also append the table to this file")
     arguments = parser.parse_args()
     if arguments.route:
@@ -279,7 +282,6 @@ def main() -> None:
             f"{np.__version__}, torch {torch.__version__}, {arguments.repeats} turns"
         )
         print(machine)
-        tables = {"cavity": cavity_table, "scattering": scattering_table, "pulses": pulse_table}
         lines = tables[arguments.only](arguments.repeats)
         load = f"load of the machine over the last minute: {os.getloadavg()[0]:.1f}"
         print(load)
@@ -310,6 +312,7 @@ def main() -> None:
     lines += ["", *cavity_table(arguments.repeats)]
     lines += ["", *scattering_table(arguments.repeats)]
     lines += ["", *pulse_table(arguments.repeats)]
+    lines += ["", *fibre_table(arguments.repeats)]
     lines += ["", f"load of the machine over the last minute: {os.getloadavg()[0]:.1f}", ""]
     print("\n".join(lines[-3:]), flush=True)
     for route in ("field", "transfer"):
