@@ -21,7 +21,7 @@ ROWS = 20
 SEED = 4
 
 
-def room_file(*, seed: int = 1, faults: str = "") -> str:
+def room_file(*, seed: int = 1, timeout: float = TIMEOUT, faults: str = "") -> str:
     """A metasurface board and a ZNB, a scattering medium between the analyser's ports."""
     return f"""\
 name = "speckle room"
@@ -35,8 +35,8 @@ responses = 1
 trigger = true
 settle = {SETTLE}
 baud = 4000000
-timeout = {TIMEOUT}
-open_timeout = {4 * TIMEOUT}
+timeout = {timeout}
+open_timeout = {4 * timeout}
 reopen_timeout = 1.0
 [analyser]
 type = "rohde_schwarz_znb"
@@ -44,7 +44,7 @@ resource = "TCPIP::192.0.2.13::5025::SOCKET"
 frequencies = {list(FREQUENCIES)}
 power = {POWER}
 bandwidth = {BANDWIDTH}
-timeout = {TIMEOUT}
+timeout = {timeout}
 quiet = {QUIET}
 backoff = {list(BACKOFF)}
 [chunk]

@@ -28,9 +28,9 @@ def phases() -> NDArray[np.float64]:
     return np.asarray(math.pi / 4 * (2 * np.random.default_rng(5).integers(0, 4, len(TONES)) + 1))
 
 
-def wire_file(*, seed: int = 1, faults: str = "") -> str:
+def wire_file(*, seed: int = 1, timeout: float = TIMEOUT, faults: str = "") -> str:
     """A 33500B and an InfiniiVision with two cables between them."""
-    line = f"timeout = {TIMEOUT}\nquiet = {QUIET}\nbackoff = {list(BACKOFF)}"
+    line = f"timeout = {timeout}\nquiet = {QUIET}\nbackoff = {list(BACKOFF)}"
     return f"""\
 name = "wire"
 kind = "tones"
