@@ -3,9 +3,8 @@
 Columns (rows of a batch, or samples of pulses) of random amplitudes of a graded fibre, in single precision, one thread
 each. The peer is the sum over all quadruples of modes as one real matrix product over pairs of modes, which uses that
 the tensor is symmetric and real: 2 flop for every pair of pairs, a fourth of those of the plain sum. In real space the
-same sum is two products with the modes at the nodes (torch), or sums over one coordinate at a time (compiled). The
-compiled call includes bringing the samples of a pulse side by side and back, which continuous light does not need. All
-ways go through the columns in portions that stay in the cache, and take turns; ratios are medians over the turns. The
+same sum is two products with the modes at the nodes (torch), or sums over one coordinate at a time (compiled). All ways
+go through the columns in portions that stay in the cache, and take turns; ratios are medians over the turns. The
 difference is that to the tensor in double precision, over the largest term.
 """
 
@@ -44,14 +43,17 @@ def compiled(modes: Modes, amplitude_M2X: torch.Tensor) -> Run:
 
     factors = modes.factors()
     order_M, tables = make_tables(factors)
-    room = make_room(len(factors.even_G), tables[5], len(order_M))
-    wave = np.ascontiguousarray(amplitude_M2X.numpy()[order_M].transpose(0, 2, 1))
-    out = np.empty_like(wave)
+    groups = COLUMNS // 16  # as many samples, of sixteen rows
+    wave, fields, sums, nodes = make_room(len(factors.even_G), tables[5], len(order_M), groups)
+    ordered_M2X = amplitude_M2X.numpy()[order_M]
+    wave.reshape(groups, -1, 2, 16)[:] = ordered_M2X.reshape(*ordered_M2X.shape[:2], groups, 16).transpose(2, 0, 1, 3)
+    term = fields[0]
 
     def run() -> torch.Tensor:
-        fibre_kernels.change(wave.reshape(-1), out.reshape(-1), COLUMNS, np.float32(1.0), tables, *room[1:])
-        first = out[np.argsort(order_M), :PORTION]
-        return torch.from_numpy(np.stack((first[..., 1], -first[..., 0]), axis=1))  # the kernel multiplies with i
+        fibre_kernels.change(wave, term, np.float32(1.0), len(order_M), groups, tables, sums, nodes)
+        first = term.reshape(groups, -1, 2, 16)[: PORTION // 16].transpose(1, 2, 0, 3).reshape(-1, 2, PORTION)
+        back = first[np.argsort(order_M)]
+        return torch.from_numpy(np.stack((back[:, 1], -back[:, 0]), axis=1))  # the kernel multiplies with i
 
     return run
 

@@ -1,7 +1,9 @@
-"""Compiled steps of the multimode Kerr equation: sixteen columns side by side, for continuous light from end to end.
+"""Compiled steps of the multimode Kerr equation: sixteen rows side by side, from the first step to the last.
 
-Import it through `fibre_numba`, which knows what to do without numba. The sixteen columns are one vector of LLVM, so
-that all take the same instructions and none sees another; an amplitude is two vectors, real and imaginary part.
+Import it through `fibre_numba`, which knows what to do without numba. The sixteen rows are one vector of LLVM, so that
+all take the same instructions and none sees another; an amplitude is two vectors, real and imaginary part. Continuous
+light has one sample in time, pulses many; between the samples there is a Fourier transform, of radix 2, decimated in
+frequency on the way to the spectrum and in time on the way back, so that nothing is ever permuted.
 
 The sum over all quadruples of modes is taken in real space, one pair of lines of nodes after the other. Modes are
 products of two functions of one coordinate each, so the field on a line is composed in two short sums, first over the
@@ -31,7 +33,7 @@ assert EDITION == 1  # the kernels are compiled anew when this line changes
 L = LANES
 _TWO, _FOUR = 2 * L, 4 * L
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": set(FAST), "boundscheck": False, "error_model": "numpy"}
-_ZERO, _HALF, _SIXTH, _THIRD = (np.float32(value) for value in (0.0, 1 / 2, 1 / 6, 1 / 3))
+_ZERO, _ONE, _HALF, _SIXTH, _THIRD = (np.float32(value) for value in (0.0, 1.0, 1 / 2, 1 / 6, 1 / 3))
 
 
 def _inlined(function: _F) -> _F:
@@ -95,7 +97,7 @@ def _line(t: Any, row: int, w: Any, weight: Any, first: int, even: int, groups: 
 
 @_compiled
 def _kerr(a: Any, k: Any, tables: Any, t: Any, e: Any) -> None:
-    """Write the Kerr term of sixteen columns into `k`."""
+    """Write the Kerr term of one sample into `k`."""
     v, w, start, weight, even, nodes, lines = tables
     groups, modes = len(start) - 1, start[-1]
     zero = spread(_ZERO)
@@ -117,84 +119,135 @@ def _kerr(a: Any, k: Any, tables: Any, t: Any, e: Any) -> None:
                 _store2(k, place, load(k, place) + (c * ar + d * br), load(k, place + L) + (c * ai + d * bi))
 
 
-@_inlined
-def _turn(xr: Any, xi: Any, half: Any, m: int) -> Any:
-    """Return a number times what half a step does to mode `m`, and times what rounding took from that.
+@_compiled
+def _to_spectrum(x: Any, first: int, apart: int, samples: int, twiddle: Any) -> None:
+    """Transform the samples of one mode, `apart` numbers from each other; the spectrum lies in bit-reversed order."""
+    half, stride = samples // 2, 1
+    while half:
+        for block in range(0, samples, 2 * half):
+            for j in range(half):
+                p = first + apart * (block + j)
+                q = p + apart * half
+                c, d = twiddle[2 * j * stride], twiddle[2 * j * stride + 1]
+                ar, ai, br, bi = load(x, p), load(x, p + L), load(x, q), load(x, q + L)
+                _store2(x, p, ar + br, ai + bi)
+                ar, ai = ar - br, ai - bi
+                _store2(x, q, ar * c - ai * d, ar * d + ai * c)
+        half, stride = half // 2, 2 * stride
+
+
+@_compiled
+def _to_samples(x: Any, first: int, apart: int, samples: int, twiddle: Any) -> None:
+    """Undo `_to_spectrum`, but for a factor `samples`."""
+    half, stride = 1, samples // 2
+    while half < samples:
+        for block in range(0, samples, 2 * half):
+            for j in range(half):
+                p = first + apart * (block + j)
+                q = p + apart * half
+                c, d = twiddle[2 * j * stride], twiddle[2 * j * stride + 1]
+                ar, ai, br, bi = load(x, p), load(x, p + L), load(x, q), load(x, q + L)
+                br, bi = br * c + bi * d, bi * c - br * d
+                _store2(x, p, ar + br, ai + bi)
+                _store2(x, q, ar - br, ai - bi)
+        half, stride = 2 * half, stride // 2
+
+
+@_compiled
+def _turn(x: Any, half: Any, modes: int, width: int, samples: int, twiddle: Any) -> None:
+    """Multiply each mode, at each frequency, with what half a step does to it, and with what rounding took from that.
 
     The small part goes first into a fused multiply-add, before anything is rounded: added last it would be rounded off.
     """
-    c, d, low_c, low_d = half[4 * m], half[4 * m + 1], half[4 * m + 2], half[4 * m + 3]
-    return (
-        (xr * c + (xr * low_c - xi * low_d)) - xi * d,
-        (xr * d + (xr * low_d + xi * low_c)) + xi * c,
-    )
+    apart = _TWO * width
+    for m in range(modes):
+        if samples > 1:
+            _to_spectrum(x, _TWO * m, apart, samples, twiddle)
+        for n in range(samples):
+            p, f = _TWO * m + apart * n, 4 * (m * samples + n)
+            c, d, low_c, low_d = half[f], half[f + 1], half[f + 2], half[f + 3]
+            xr, xi = load(x, p), load(x, p + L)
+            yr = (xr * c + (xr * low_c - xi * low_d)) - xi * d
+            yi = (xr * d + (xr * low_d + xi * low_c)) + xi * c
+            _store2(x, p, yr, yi)
+        if samples > 1:
+            _to_samples(x, _TWO * m, apart, samples, twiddle)
+
+
+@_compiled
+def change(a: Any, k: Any, gain: Any, width: int, samples: int, tables: Any, t: Any, e: Any) -> None:
+    """Write `i gain` times the Kerr term of each sample into `k`; arguments as for `advance`."""
+    modes = tables[2][-1]
+    for n in range(samples):
+        x, y = a[n * _TWO * width : (n + 1) * _TWO * width], k[n * _TWO * width : (n + 1) * _TWO * width]
+        _kerr(x, y, tables, t, e)
+        for m in range(modes):
+            kr, ki = load(y, _TWO * m), load(y, _TWO * m + L)
+            _store2(y, _TWO * m, (-gain) * ki, gain * kr)
 
 
 @_inlined
-def _load_change(k: Any, m: int, gain: Any) -> Any:
-    """Return `i gain k`."""
-    return (-gain) * load(k, _TWO * m + L), gain * load(k, _TWO * m)
+def _add(out: Any, x: Any, c: Any, y: Any, size: int) -> None:
+    """Write `x + c y`."""
+    for p in range(0, size, L):
+        store(out, p, load(x, p) + c * load(y, p))
 
 
 @_compiled
-def _step(a: Any, room: Any, half: Any, gain: Any, tables: Any, t: Any, e: Any) -> None:
+def _step(a: Any, room: Any, line: Any, tables: Any, t: Any, e: Any) -> None:
     """Take one step, in place: Runge-Kutta of order 4 for what is left without the linear phases."""
+    half, gain, width, samples, twiddle = line
     begun, mean, trial, k = room[0], room[1], room[2], room[3]
-    modes = tables[2][-1]
-    _kerr(a, k, tables, t, e)
-    for m in range(modes):
-        p = _TWO * m
-        br, bi = _turn(load(a, p), load(a, p + L), half, m)
-        kr, ki = _load_change(k, m, gain)
-        kr, ki = _turn(kr, ki, half, m)
-        _store2(begun, p, br, bi)
-        _store2(mean, p, br + _SIXTH * kr, bi + _SIXTH * ki)
-        _store2(trial, p, br + _HALF * kr, bi + _HALF * ki)
-    for stage in range(2):
-        _kerr(trial, k, tables, t, e)
-        for m in range(modes):
-            p = _TWO * m
-            kr, ki = _load_change(k, m, gain)
-            br, bi = load(begun, p), load(begun, p + L)
-            _store2(mean, p, load(mean, p) + _THIRD * kr, load(mean, p + L) + _THIRD * ki)
-            if stage == 0:
-                _store2(trial, p, br + _HALF * kr, bi + _HALF * ki)
-            else:
-                tr, ti = _turn(br + kr, bi + ki, half, m)
-                _store2(trial, p, tr, ti)
-    _kerr(trial, k, tables, t, e)
-    for m in range(modes):
-        p = _TWO * m
-        kr, ki = _load_change(k, m, gain)
-        mr, mi = _turn(load(mean, p), load(mean, p + L), half, m)
-        _store2(a, p, mr + _SIXTH * kr, mi + _SIXTH * ki)
+    modes, size = tables[2][-1], samples * _TWO * width
+    for p in range(0, size, L):
+        store(begun, p, load(a, p))
+    _turn(begun, half, modes, width, samples, twiddle)
+    change(a, k, gain, width, samples, tables, t, e)
+    _turn(k, half, modes, width, samples, twiddle)
+    _add(mean, begun, _SIXTH, k, size)
+    _add(trial, begun, _HALF, k, size)
+    change(trial, k, gain, width, samples, tables, t, e)
+    _add(mean, mean, _THIRD, k, size)
+    _add(trial, begun, _HALF, k, size)
+    change(trial, k, gain, width, samples, tables, t, e)
+    _add(mean, mean, _THIRD, k, size)
+    _add(trial, begun, _ONE, k, size)
+    _turn(trial, half, modes, width, samples, twiddle)
+    change(trial, k, gain, width, samples, tables, t, e)
+    _turn(mean, half, modes, width, samples, twiddle)
+    _add(a, mean, _SIXTH, k, size)
 
 
 @_compiled
-def _couple(a: Any, k: Any, junction: Any) -> None:
-    """Multiply with the matrix of a junction, in place; `k` is room."""
+def _couple(a: Any, k: Any, junction: Any, width: int, samples: int) -> None:
+    """Multiply each sample with the matrix of a junction, in place; `k` is room."""
     modes = len(junction)
     zero = spread(_ZERO)
-    for m in range(modes):
-        ar, ai = zero, zero
-        for n in range(modes):
-            c, d, xr, xi = junction[m, n, 0], junction[m, n, 1], load(a, _TWO * n), load(a, _TWO * n + L)
-            ar, ai = ar + (c * xr - d * xi), ai + (c * xi + d * xr)
-        _store2(k, _TWO * m, ar, ai)
-    for m in range(2 * modes):
-        store(a, m * L, load(k, m * L))
+    for n in range(samples):
+        base = n * _TWO * width
+        for m in range(modes):
+            ar, ai = zero, zero
+            for o in range(modes):
+                p = base + _TWO * o
+                c, d, xr, xi = junction[m, o, 0], junction[m, o, 1], load(a, p), load(a, p + L)
+                ar, ai = ar + (c * xr - d * xi), ai + (c * xi + d * xr)
+            _store2(k, base + _TWO * m, ar, ai)
+    for p in range(0, samples * _TWO * width, L):
+        store(a, p, load(k, p))
 
 
 @_compiled
-def advance(a: Any, room: Any, half: Any, gain: Any, steps: int, junctions: Any, tables: Any, t: Any, e: Any) -> None:
-    """Take sixteen rows of continuous light through all sections, in place.
+def advance(a: Any, room: Any, line: Any, steps: int, junctions: Any, tables: Any, t: Any, e: Any) -> None:
+    """Take sixteen rows through all sections, in place.
 
     Args:
-        a: Amplitudes, (mode, part, row), flat, at a multiple of 64 bytes, like `room`, `t` and `e`.
-        room: Four times as much.
-        half: What half a step does to each mode: real and imaginary part, and what rounding took from either. Each
-            step would change the energy by the same 3e-8 otherwise.
-        gain: Of the Kerr term in a step.
+        a: Amplitudes, (sample, mode, part, row), flat, at a multiple of 64 bytes, like `room`, `t` and `e`. Modes
+            beyond the number of modes, up to `width`, are zero.
+        room: Four times as much, zeros.
+        line: What half a step does to each mode at each frequency, in bit-reversed order and over the number of
+            samples: real and imaginary part, and what rounding took from either (each step would change the energy by
+            the same 3e-8 otherwise); the gain of the Kerr term in a step; `width`; samples, a power of two; the factors
+            of the Fourier transform.
         steps: Of a section.
         junctions: Matrices between the sections, (junction, mode, mode, part).
         tables: Modes along the lines, modes across them, first mode of each group, weights, number of even groups, of
@@ -204,36 +257,6 @@ def advance(a: Any, room: Any, half: Any, gain: Any, steps: int, junctions: Any,
     """
     for section in range(len(junctions) + 1):
         if section:
-            _couple(a, room[3], junctions[section - 1])
+            _couple(a, room[3], junctions[section - 1], line[2], line[3])
         for _ in range(steps):
-            _step(a, room, half, gain, tables, t, e)
-
-
-@_compiled
-def change(wave: Any, out: Any, samples: int, gain: Any, tables: Any, room: Any, t: Any, e: Any) -> None:
-    """Write `i gain` times the Kerr term of a pulse, all its samples, into `out`.
-
-    Args:
-        wave: Amplitudes, (mode, sample, part), flat.
-        out: The same.
-        samples: A multiple of 16.
-        gain: Of the Kerr term in a step.
-        tables: As for `advance`.
-        room: As for `advance`.
-        t: As for `advance`.
-        e: As for `advance`.
-    """
-    a, k = room[0], room[1]
-    modes = tables[2][-1]
-    for first in range(0, samples, L):
-        for m in range(modes):
-            place, there = 2 * (m * samples + first), _TWO * m
-            for n in range(L):
-                a[there + n] = wave[place + 2 * n]
-                a[there + L + n] = wave[place + 2 * n + 1]
-        _kerr(a, k, tables, t, e)
-        for m in range(modes):
-            place, there = 2 * (m * samples + first), _TWO * m
-            for n in range(L):
-                out[place + 2 * n] = -gain * k[there + L + n]
-                out[place + 2 * n + 1] = gain * k[there + n]
+            _step(a, room, line, tables, t, e)

@@ -1,6 +1,6 @@
 """Propagation through a fibre with compiled steps. Needs numba, not a compiler.
 
-Axis letters: N rows; M modes; G groups of rows; L rows of a group (lanes); T samples of a pulse.
+Axis letters: N rows; M modes; L rows of a group (lanes); T samples of a pulse; F bins of its spectrum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import fft
 
 from physnet.errors import SpecError
 
@@ -33,9 +32,9 @@ _FIRST = threading.Lock()  # numba compiles, and writes its cache, in one thread
 class NumbaPropagator(TorchPropagator):
     """`TorchPropagator` in single precision, compiled: equal within rounding, several times faster on a CPU.
 
-    Threads of its own, as many as torch uses, take a share of the rows each: continuous light in groups of sixteen,
-    pulses row by row. A row's result has the same bits whatever the other rows are. The gradient is that of
-    `TorchPropagator`, which computes the rows once more for it.
+    Threads of its own, as many as torch uses, take a share of the groups of sixteen rows each; in them numbers too
+    small to be normal are flushed to zero. A row's result has the same bits whatever the other rows are. The gradient
+    is that of `TorchPropagator`, which computes the rows once more for it.
 
     Args:
         line: Steps, sections and junctions; not linear.
@@ -55,15 +54,10 @@ class NumbaPropagator(TorchPropagator):
             )
         assert not line.linear
         self._order_M, self._tables = make_tables(factors)
-        self._shape = (len(factors.even_G), self._tables[5], len(self._order_M))
+        self._shape = (len(factors.even_G), self._tables[5], len(self._order_M) | 1, line.samples)
         junctions = line.junction_JMM[:, self._order_M][:, :, self._order_M]
         self._junctions = np.stack((junctions.real, junctions.imag), axis=-1).astype(np.float32)
-        half_MT = line.half_MT[self._order_M]
-        high_M = half_MT[:, 0].astype(np.complex64)
-        both_2M = np.stack((high_M, (half_MT[:, 0] - high_M).astype(np.complex64)))
-        self._half_4M = np.ascontiguousarray(both_2M.T).view(np.float32).ravel()
-        self._half_MT = half_MT
-        self._gain = np.float32(line.gain)
+        self._line = make_line_tables(line, self._order_M)
 
     def propagate(self, launched_NM2: torch.Tensor) -> torch.Tensor:
         """Return the amplitudes at the end of the fibre; see `TorchPropagator`."""
@@ -77,12 +71,9 @@ class NumbaPropagator(TorchPropagator):
     def run(self, launched_NM2: Array) -> Array:
         """Return the amplitudes at the end, shape `(rows, modes, 2, samples)`, without a graph."""
         kernels, rows = _kernels(), len(launched_NM2)
-        end_NM2T = np.zeros((rows, self._shape[2], 2, self.line.samples), np.float32)
+        end_NM2T = np.zeros((rows, len(self._order_M), 2, self.line.samples), np.float32)
         ordered = launched_NM2[:, self._order_M]
-        if self.line.samples > 1:
-            places = [slice(row, row + 1) for row in range(rows)]
-        else:
-            places = [slice(first, first + _LANES) for first in range(0, rows, _LANES)]
+        places = [slice(first, min(first + _LANES, rows)) for first in range(0, rows, _LANES)]
         own = threading.local()
 
         def begin() -> None:
@@ -90,59 +81,21 @@ class NumbaPropagator(TorchPropagator):
             own.room = make_room(*self._shape)
 
         def work(place: slice) -> None:
-            if self.line.samples > 1:
-                end = self._pulse(kernels, ordered[place.start], own.room)
-                end_NM2T[place.start] = np.stack((end.real, end.imag), axis=1)
-            else:
-                end_NM2T[place, :, :, 0] = self._group(kernels, ordered[place], own.room)
+            amplitude, fields, groups, nodes = own.room
+            amplitude_TM2L = amplitude.reshape(self.line.samples, -1, 2, _LANES)
+            amplitude_TM2L[:] = 0
+            group_M2L = ordered[place].transpose(1, 2, 0)
+            inside = np.s_[:, : group_M2L.shape[0], :, : group_M2L.shape[2]]
+            amplitude_TM2L[inside] = group_M2L * self._pulse_T.numpy()[:, None, None, None]
+            kernels.advance(
+                amplitude, fields, self._line, self.line.steps, self._junctions, self._tables, groups, nodes
+            )
+            end_NM2T[place] = amplitude_TM2L[inside].transpose(3, 1, 2, 0)
 
         threads = max(1, min(torch.get_num_threads(), len(places)))
         with ThreadPoolExecutor(threads, initializer=begin) as pool:
             list(pool.map(work, places))
         return end_NM2T[:, np.argsort(self._order_M)]
-
-    def _group(self, kernels: Any, launched_NM2: Array, room: tuple[Array, ...]) -> Array:
-        """Take up to sixteen rows of continuous light through the fibre."""
-        amplitude, fields, groups, nodes = room
-        amplitude_M2L = amplitude.reshape(-1, 2, _LANES)
-        amplitude_M2L[..., : len(launched_NM2)] = launched_NM2.transpose(1, 2, 0)
-        amplitude_M2L[..., len(launched_NM2) :] = 0
-        kernels.advance(
-            amplitude, fields, self._half_4M, self._gain, self.line.steps, self._junctions, self._tables, groups, nodes
-        )
-        return amplitude_M2L[..., : len(launched_NM2)].transpose(2, 0, 1).copy()
-
-    def _pulse(self, kernels: Any, launched_M2: Array, room: tuple[Array, ...]) -> Array:
-        """Take one row's pulses through the fibre; complex, shape `(modes, samples)`."""
-        _, fields, groups, nodes = room
-        launched_M: Array = (launched_M2[:, 0] + 1j * launched_M2[:, 1]).astype(np.complex64)
-        field: Array = launched_M[:, None] * self._pulse_T.numpy()
-
-        def change(field_MT: Array) -> Array:
-            out_MT = np.empty_like(field_MT)
-            parts = [part.view(np.float32).reshape(-1) for part in (field_MT, out_MT)]
-            kernels.change(*parts, self.line.samples, self._gain, self._tables, fields, groups, nodes)
-            return out_MT
-
-        def turn(field_MT: Array) -> Array:
-            turned_MT = (fft.fft(field_MT) * self._half_MT).astype(np.complex64)  # double precision, rounded once
-            found: Array = fft.ifft(turned_MT, overwrite_x=True)
-            return found
-
-        with np.errstate(all="ignore"):  # a field that runs away is told by its energy
-            for section in range(self.line.sections):
-                if section:
-                    matrix_MM2 = self._junctions[section - 1]
-                    field = (matrix_MM2[..., 0] + 1j * matrix_MM2[..., 1]) @ field
-                for _ in range(self.line.steps):
-                    begun = turn(field)
-                    first = turn(change(field))
-                    second = change(begun + first * np.float32(1 / 2))
-                    third = change(begun + second * np.float32(1 / 2))
-                    fourth = change(turn(begun + third))
-                    mean = begun + first * np.float32(1 / 6) + (second + third) * np.float32(1 / 3)
-                    field = turn(mean) + fourth * np.float32(1 / 6)
-        return field
 
 
 class _Compiled(torch.autograd.Function):
@@ -181,9 +134,23 @@ def make_tables(factors: Factors) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
     return order_M, (*flat, start, weights, int(np.count_nonzero(factors.even_G)), nodes, lines)
 
 
-def make_room(groups: int, nodes: int, modes: int) -> tuple[Array, ...]:
-    """Return zeros for a group of columns, each array at the beginning of a cache line."""
-    sizes = [(2 * modes,), (4, 2 * modes), (4 * groups,), (4 * nodes,)]
+def make_line_tables(line: Line, order_M: NDArray[np.int64]) -> tuple[Any, ...]:
+    """Return what the kernels read of a line."""
+    samples = line.samples
+    place_F = np.zeros(1, np.int64)  # which bin lies at each place of a spectrum
+    while len(place_F) < samples:
+        place_F = np.concatenate((2 * place_F, 2 * place_F + 1))
+    half_MF = line.half_MT[order_M][:, place_F] / samples
+    high_MF = half_MF.astype(np.complex64)
+    both_MF2 = np.stack((high_MF, (half_MF - high_MF).astype(np.complex64)), axis=-1)
+    turns = np.exp(-2j * math.pi * np.arange(max(1, samples // 2)) / samples).astype(np.complex64)
+    # An odd number of modes from sample to sample: a transform then meets all sets of the cache.
+    return both_MF2.view(np.float32).ravel(), np.float32(line.gain), len(order_M) | 1, samples, turns.view(np.float32)
+
+
+def make_room(groups: int, nodes: int, width: int, samples: int) -> tuple[Array, ...]:
+    """Return zeros for sixteen rows, each array at the beginning of a cache line."""
+    sizes = [(2 * width * samples,), (4, 2 * width * samples), (4 * groups,), (4 * nodes,)]
     return tuple(_aligned(*size[:-1], size[-1] * _LANES) for size in sizes)
 
 

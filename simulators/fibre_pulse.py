@@ -31,7 +31,7 @@ class Pulse:
         width: Full width of the power at half its maximum, s.
         shape: Of the field: a Gaussian, or a hyperbolic secant.
         window: s.
-        samples: In the window, a multiple of 32.
+        samples: In the window, a power of two, 32 or more.
 
     Raises:
         SpecError: The window or the samples can't hold the pulse.
@@ -47,8 +47,8 @@ class Pulse:
             raise SpecError(
                 f"a pulse must be gaussian or sech and its width > 0 s, got {self.shape!r} and {self.width} s."
             )
-        if self.samples < 32 or self.samples % 32:
-            raise SpecError(f"samples must be a multiple of 32, got {self.samples}.")
+        if self.samples < 32 or self.samples & (self.samples - 1):
+            raise SpecError(f"samples must be a power of two, 32 or more, got {self.samples}.")
         if not 4 * self.width <= self.window <= self.samples * self.width / 4:
             raise SpecError(
                 f"window must be at least 4 widths of the pulse and have 4 samples in each, {4 * self.width:g} to "
