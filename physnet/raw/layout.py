@@ -22,7 +22,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +30,9 @@ import numpy as np
 
 from ..contracts import SystemSpec
 from ..errors import SessionError
-from ..session.overlay import Overlay
+from ..session import environment
+from ..session.attributes import attach
+from ..session.overlay import Overlay, in_place
 from .files import open_plain
 from .rows import CRC, META, UNITS
 from .spec import spec_to_json
@@ -123,7 +124,7 @@ def numbers_in(name: str) -> tuple[int, int] | None:
 
 def build(
     name: str, spec: SystemSpec, form: Form, *, index: int, number: int, rows: int, share: float, seed: int
-) -> tuple[list[tuple[int, bytes]], dict[str, Place], int]:
+) -> tuple[list[tuple[int, memoryview]], dict[str, Place], int]:
     """Lay out a segment in memory.
 
     Args:
@@ -142,7 +143,9 @@ def build(
     image = Overlay(cast(Any, io.BytesIO()))
     places: dict[str, Place] = {}
     with h5py.File(image, "w", libver=("v108", "v108")) as file:
-        _describe(file, "NXroot", physnet_raw_schema=SCHEMA, physnet_version=version("physnet"), default="entry")
+        _describe(
+            file, "NXroot", physnet_raw_schema=SCHEMA, physnet_version=environment.version("physnet"), default="entry"
+        )
         _describe(file, created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"), creator="physnet")
         entry = file.create_group("entry")
         _describe(entry, "NXentry", default="data")
@@ -164,7 +167,7 @@ def build(
             columns["spread"] = (form.spread, spec.response.shape, spec.response.unit)
         columns[CRC] = (np.dtype("<u4"), (), "")
         for column, (dtype, shape, units) in columns.items():
-            dataset = data.create_dataset(column, (rows, *shape), dtype=dtype, dcpl=_in_place())
+            dataset = data.create_dataset(column, (rows, *shape), dtype=dtype, dcpl=in_place())
             if units:
                 _describe(dataset, units=units)
             places[column] = Place(offset=int(dataset.id.get_offset()), dtype=dtype, shape=shape)
@@ -274,21 +277,11 @@ def _inspect(file: h5py.File, path: Path, numbers: tuple[int, int], size: int) -
     )
 
 
-def _in_place() -> h5py.h5p.PropDCID:
-    """Give a dataset its place in the file at once, and write nothing there."""
-    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plan.set_layout(h5py.h5d.CONTIGUOUS)
-    plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    return plan
-
-
 def _describe(obj: Any, kind: str = "", /, **attributes: Any) -> None:
     """Set attributes, text with a fixed length: nothing of them lies elsewhere in the file."""
     if kind:
         attributes["NX_class"] = kind
-    for name, value in attributes.items():
-        obj.attrs[name] = np.bytes_(value.encode() or b" ") if isinstance(value, str) else value
+    attach(obj, {name: np.bytes_(v.encode() or b" ") if isinstance(v, str) else v for name, v in attributes.items()})
 
 
 def _child(group: Any, name: str) -> Any:

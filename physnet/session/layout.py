@@ -28,7 +28,7 @@ import math
 import os
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -38,6 +38,7 @@ from ..records import ResponseStatistics, RunPlan, RunResult, Tensors
 from ..weights import sha256
 from . import contents, environment, table
 from .attributes import attach
+from .overlay import Overlay, in_place
 from .table import Column
 
 SCHEMA = 2
@@ -198,7 +199,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"got {type(value).__name__}")
 
 
-def build(plan: RunPlan, *, run: str = "") -> bytes:
+def build(plan: RunPlan, *, run: str = "") -> Overlay:
     """Make a whole session file in memory: every group, dataset and attribute that the run will need.
 
     Args:
@@ -206,15 +207,15 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
         run: What tells the run from every other; made up when empty.
 
     Returns:
-        The bytes of an HDF5 file.
+        An HDF5 file. What it does not hold of it, room for the weights, is zeros.
 
     Raises:
         SessionError: The plan can't be laid out.
     """
     check(plan)
     layers, classes = len(plan.layers), len(plan.classes)
-    buffer = io.BytesIO()
-    with environment.asked() as answer, h5py.File(buffer, "w", libver=FORMAT) as file:
+    image = Overlay(cast(Any, io.BytesIO()))
+    with environment.asked() as answer, h5py.File(image, "w", libver=FORMAT) as file:
         moment = now()
         attach(
             file,
@@ -271,7 +272,10 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
 
         weights = _group(entry, "weights", "NXcollection", sha256=np.array(b"", dtype="S64"))
         for name, tensor in plan.tensors.items():
-            dataset = weights.create_dataset(key(name), data=np.zeros_like(np.asarray(tensor), order="C"))
+            array = np.asarray(tensor)
+            dataset = weights.create_dataset(key(name), shape=array.shape, dtype=array.dtype, dcpl=in_place())
+            if not array.shape:
+                dataset[()] = np.zeros_like(array)  # h5py gives no plan to a single number
             attach(dataset, {"name": name, "written": 0})
 
         result = _group(entry, "result", "NXcollection")
@@ -294,7 +298,9 @@ def build(plan: RunPlan, *, run: str = "") -> bytes:
         contents.seal_result(entry, {**values, **numbers, **arrays, **counts, "end_time": ""})
         entry["environment"][()] = dump("environment", {**answer(), "code": dict(plan.code)})
         contents.seal_description(file)
-    return buffer.getvalue()
+        ends = [(one.id.get_offset() or 0) + one.id.get_storage_size() for one in weights.values()]
+    image.truncate(max([image.size, *ends]))  # HDF5 refuses a file that is shorter than it says itself
+    return image
 
 
 def write_systems(file: h5py.File, systems: Mapping[str, Mapping[str, Any]]) -> None:

@@ -88,18 +88,28 @@ class Overlay(io.RawIOBase):
         while done < len(view):
             number, start = divmod(self._position + done, _BLOCK)
             length = min(_BLOCK - start, len(view) - done)
-            self._block(number)[start : start + length] = view[done : done + length]
+            if length == _BLOCK:
+                self._blocks[number] = bytearray(view[done : done + length])
+            else:
+                self._block(number)[start : start + length] = view[done : done + length]
             done += length
         self._position += len(view)
         self.size = max(self.size, self._position) if view else self.size
         return len(view)
 
-    def pieces(self) -> Iterator[tuple[int, bytes]]:
-        """Yield what was written, as offsets and bytes, cut at the end of the file."""
+    def pieces(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield what was written, as offsets and bytes, cut at the end of the file. They are not copies."""
         for number in sorted(self._blocks):
             offset = number * _BLOCK
-            if data := bytes(self._blocks[number][: max(0, self.size - offset)]):
+            if data := memoryview(self._blocks[number])[: max(0, self.size - offset)]:
                 yield offset, data
+
+    def whole(self) -> bytes:
+        """Return all of it."""
+        self.seek(0)
+        data = bytearray(self.size)
+        self.readinto(data)
+        return bytes(data)
 
     def _block(self, number: int) -> bytearray:
         if number not in self._blocks:
@@ -130,3 +140,12 @@ def changed(base: io.FileIO, change: Callable[[h5py.File], None]) -> Overlay:
     with h5py.File(overlay, "r+") as file:
         change(file)
     return overlay
+
+
+def in_place() -> h5py.h5p.PropDCID:
+    """Give a new dataset its place in the file at once, and write nothing there: an overlay need not hold it."""
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_layout(h5py.h5d.CONTIGUOUS)
+    plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return plan

@@ -51,7 +51,7 @@ def rebuild(left: Remains, notes: Sequence[str], *, run: str = "") -> bytes:
         tensors=left.tensors,
         data={},
     )
-    buffer = io.BytesIO(layout.build(plan, run=about.run or run))
+    buffer = io.BytesIO(layout.build(plan, run=about.run or run).whole())
     with h5py.File(buffer, "r+", libver=layout.FORMAT) as file:
         entry = file["entry"]
         file.attrs["created"], file.attrs["physnet_version"] = about.created, about.version

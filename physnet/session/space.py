@@ -11,11 +11,6 @@ RESERVE_BYTES = 1 << 20
 """What is kept in hand for the end of a run, beside the weights."""
 
 
-def noise(size: int) -> bytes:
-    """Return bytes that no disk compresses or leaves out."""
-    return (os.urandom(1 << 16) * (size // (1 << 16) + 1))[:size]
-
-
 def has_room(folder: Path, size: int) -> bool:
     """Tell whether the disk takes so many bytes in a folder, by writing them: quotas show nowhere else.
 
@@ -24,11 +19,11 @@ def has_room(folder: Path, size: int) -> bool:
         size: Bytes; at least as many as are kept in hand are tried.
     """
     probe = folder / f".room-{os.getpid()}"
-    left = max(RESERVE_BYTES, size)
+    left, noise = max(RESERVE_BYTES, size), os.urandom(RESERVE_BYTES)  # which no disk compresses or leaves out
     try:
         with open(probe, "wb") as stream:
             while left > 0:
-                stream.write(noise(min(left, RESERVE_BYTES)))
+                stream.write(noise[:left])
                 left -= RESERVE_BYTES
             stream.flush()
             os.fsync(stream.fileno())

@@ -19,7 +19,7 @@ import h5py
 
 from . import disk
 from .disk import MOVABLE, Pieces
-from .overlay import changed
+from .overlay import Overlay, changed
 
 try:
     import fcntl
@@ -47,13 +47,13 @@ class SessionFile:
         self.stream = _open(path)
 
     @classmethod
-    def create(cls, path: Path, image: bytes) -> Self:
+    def create(cls, path: Path, image: Overlay) -> Self:
         """Make a file in an existing folder.
 
         Raises:
             OSError: The disk refused.
         """
-        disk.write_whole(path, image)
+        disk.write_new(path, image.pieces(), image.size)
         return cls(path)
 
     def move_folder(self, folder: Path) -> None:

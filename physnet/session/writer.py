@@ -37,7 +37,7 @@ from ..records import (
 )
 from . import checkpoint, disk, environment, layout, table
 from .layout import CHECKPOINTS, RESERVE, SESSION, text
-from .space import RESERVE_BYTES, has_room, is_full, noise, reason
+from .space import RESERVE_BYTES, has_room, is_full, reason
 from .store import Change, SessionFile
 from .table import Table
 from .writing import Writing
@@ -120,7 +120,7 @@ class Session:
             disk.make_folder(folder.parent)
             shutil.rmtree(part, ignore_errors=True)
             disk.make_folder(part / CHECKPOINTS)
-            disk.write_whole(part / RESERVE, noise(reserve))
+            disk.take_room(part / RESERVE, reserve)
             file = SessionFile.create(part / SESSION, image)
             file.move_folder(folder)
         except BaseException as error:
@@ -130,7 +130,7 @@ class Session:
             if isinstance(error, OSError | ValueError):
                 raise SessionError(
                     f"run folder {folder} can't be made: {reason(error)}. Choose a folder on a local disk that you "
-                    f"may write to, with {(len(image) + reserve) / 1e6:.0f} MB free."
+                    f"may write to, with {(image.size + reserve) / 1e6:.0f} MB free."
                 ) from error
             raise
         session = cls(folder, plan, file)
@@ -203,7 +203,7 @@ class Session:
 
         (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
         size = RESERVE_BYTES + sum(int(array.nbytes) for array in self._plan.tensors.values())
-        disk.write_whole(self.folder / RESERVE, noise(size))
+        disk.take_room(self.folder / RESERVE, size)
         self._file.replace(change)
         commit = str(environment.describe()["git_commit"])
         row = [self.attempt, step, time.time(), text(environment.version("physnet"), 32), text(commit, 40)]

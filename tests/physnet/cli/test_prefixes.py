@@ -83,7 +83,9 @@ class Recorder:
             real = getattr(module, name)
 
             def noted(*values: Any) -> Any:
-                if module is disk and name == "write_changed":
+                if name == "write_new":
+                    values = (values[0], tuple(values[1]), values[2])
+                if name == "write_changed":
                     values = (*values[:2], tuple(values[2]), *values[3:])
                 with self._lock:
                     made = change(*values)
@@ -94,14 +96,24 @@ class Recorder:
             monkeypatch.setattr(module, name, noted)
 
         note(disk, "write_whole", lambda path, *parts: Change("whole", self._at(path), data=b"".join(parts)))
+        note(disk, "take_room", lambda path, size: Change("new", self._at(path), size=size))
+        note(
+            disk,
+            "write_new",
+            lambda path, pieces, size: Change("new", self._at(path), pieces=copied(pieces), size=size),
+        )
         note(
             disk,
             "write_changed",
             lambda path, source, pieces, size, kept: Change(
-                "changed", self._at(path), self._at(source), pieces=pieces, size=size, offset=kept
+                "changed", self._at(path), self._at(source), pieces=copied(pieces), size=size, offset=kept
             ),
         )
-        note(disk, "write_at", lambda stream, offset, data: Change("at", self._open(stream), offset=offset, data=data))
+        note(
+            disk,
+            "write_at",
+            lambda stream, offset, data: Change("at", self._open(stream), offset=offset, data=bytes(data)),
+        )
         note(disk, "make_folder", lambda path: Change("folder", self._at(path)))
         note(disk, "replace", lambda part, path: Change("replace", self._at(part), self._at(path)))
         note(disk, "rename", lambda path, new: Change("rename", self._at(path), self._at(new)))
@@ -153,6 +165,10 @@ class Recorder:
         return os.path.relpath(os.readlink(f"/proc/self/fd/{stream.fileno()}"), self._root)
 
 
+def copied(pieces: Any) -> tuple[tuple[int, bytes], ...]:
+    return tuple((offset, bytes(data)) for offset, data in pieces)
+
+
 def make(change: Change, root: Path) -> Iterator[str]:
     """Make a change again; in between, say where a kill could have come."""
     path, other = root / change.path, root / change.other
@@ -161,8 +177,11 @@ def make(change: Change, root: Path) -> Iterator[str]:
             for length in dict.fromkeys((0, len(change.data) // 2, len(change.data))):
                 path.write_bytes(change.data[:length])
                 yield f"{length} of {len(change.data)} bytes of {change.path}"
-        case "changed":
-            shutil.copyfile(other, path)
+        case "changed" | "new":
+            if change.kind == "new":
+                path.touch()
+            else:
+                shutil.copyfile(other, path)
             with open(path, "r+b") as stream:
                 stream.truncate(change.offset)
                 for number, (offset, data) in enumerate(change.pieces):
