@@ -51,7 +51,8 @@ def test_a_torn_row_at_the_end_is_written_over(tmp_path: Path, small_run: Module
     folder = tmp_path / "run"
     session = Session.create(folder, small_run.plan())
     _steps(session, small_run, range(4))
-    places = session._table("steps").pieces(4, [0] * len(session._columns["steps"]))
+    row = [[0] * column.width if column.width else 0 for column in session._columns["steps"]]
+    places = session._table("steps").pieces(4, row)
     session._file.put(places[:3])  # a kill came in the middle of the fifth row
     session.close()
     assert open_run(folder).damaged_rows == 1
