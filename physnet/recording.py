@@ -44,6 +44,7 @@ class RawRecording:
             reopen=attempt > 0,
         )
         self._writer.attempt = attempt
+        self._ended = False
         for name, port in ports.items():
             port.on_exchange = trainer.stopwatch.logged(self._patient(self._writer.observer(name)))
 
@@ -63,18 +64,34 @@ class RawRecording:
                 raise
             self._wait(error)
 
+    def end(self) -> None:
+        """Write what is left, and take no more. What remains to be done needs nobody, until `close`.
+
+        Raises:
+            StorageError: The disk refused; it says how many rows are lost.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        for port in self._ports:
+            port.on_exchange = None
+        try:
+            self._writer.end()
+        finally:
+            if self._writer.waits:
+                waited = f"measuring waited {self._writer.waited:.1f} s for the disk, {self._writer.waits} times"
+                self._trainer.event("info", f"raw data: {waited}")
+
     def close(self) -> None:
         """Write what is left, and close.
 
         Raises:
             StorageError: The disk refused; it says how many rows are lost.
         """
-        for port in self._ports:
-            port.on_exchange = None
-        self._writer.close()
-        if self._writer.waits:
-            text = f"raw data: measuring waited {self._writer.waited:.1f} s for the disk, {self._writer.waits} times"
-            self._trainer.event("info", text)
+        try:
+            self.end()
+        finally:
+            self._writer.close()
 
     def _patient(self, observe: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
         def call(exchange: Exchange) -> None:

@@ -122,7 +122,10 @@ class RawSystem:
 
     @property
     def damaged(self) -> int:
-        """Rows that were begun but don't match their checksum: they are left out. A kill can cost one call's rows."""
+        """Rows that were begun but don't match their checksum: they are left out.
+
+        A kill can cost the rows that were being written: at most what came since the last flush.
+        """
         return self.index.damaged
 
     def blocks(self, *, superseded: bool = False, block_bytes: int = _BLOCK_BYTES) -> Iterator[RawRows]:

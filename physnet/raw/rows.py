@@ -152,12 +152,8 @@ def checksums(rows: RawRows) -> list[int]:
     found = [0] * len(rows)
     for part in (rows.meta, rows.drive, rows.response, rows.spread):
         if part is not None and len(rows):
-            data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
-            size = len(data) // len(rows)
-            found = [
-                zlib.crc32(data[start : start + size], crc)
-                for start, crc in zip(range(0, len(data), size), found, strict=True)
-            ]
+            flat: Any = np.ascontiguousarray(part).reshape(-1).view(np.uint8).reshape(len(rows), -1)
+            found = list(map(zlib.crc32, flat, found))
     return found
 
 

@@ -9,16 +9,23 @@ import contextlib
 import errno
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..session import disk
 from .layout import Place
 from .rows import CRC, META, RawRows, checksums
 
 _BLOCK = 1 << 20
+_TURN = 1 << 19
+"""Bytes of rows that are summed and written in turn. Summing keeps other threads from running, writing lets them."""
+_BEHIND = 16 << 20
+"""Bytes after which the disk is made to take what was written. Memory of the system's that holds it is used again: new
+memory costs more than all else about writing, and what was recorded would fill all that there is."""
 
 
 class Segment:
@@ -33,12 +40,12 @@ class Segment:
     def __init__(self, path: Path, places: Mapping[str, Place], rows: int) -> None:
         self.path, self.places, self.rows = path, places, rows
         self.used = 0
-        self._dirty = False
+        self._unsynced = 0
         self._stream = io.FileIO(path, "r+")
 
     @classmethod
     def create(
-        cls, path: Path, header: Iterable[tuple[int, bytes]], places: Mapping[str, Place], size: int, rows: int
+        cls, path: Path, header: Iterable[tuple[int, memoryview]], places: Mapping[str, Place], size: int, rows: int
     ) -> Segment:
         """Make the file with all its room, under a temporary name until it is complete.
 
@@ -50,7 +57,7 @@ class Segment:
             with open(part, "wb", buffering=0) as stream:
                 _reserve(stream, size)
                 for offset, data in header:
-                    _write(stream, offset, memoryview(data)[: max(0, size - offset)])
+                    _write(stream, offset, data[: max(0, size - offset)])
                 os.fsync(stream.fileno())
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -65,23 +72,38 @@ class Segment:
         """Rows that still fit."""
         return self.rows - self.used
 
-    def write(self, rows: RawRows) -> None:
+    def write(self, parts: Sequence[RawRows]) -> None:
         """Write rows into the room that is left: their values first, then the checksums that make them count.
 
         Raises:
             OSError: The disk refused. Written again, the rows go to the same place.
         """
-        values = {name: np.ascontiguousarray(rows.meta[name]) for name in META.names or ()}
-        values["drive"], values["response"] = rows.drive, rows.response
-        if rows.spread is not None:
-            values["spread"] = rows.spread
-        values[CRC] = np.array(checksums(rows), dtype="<u4")
-        for name, array in values.items():
-            place = self.places[name]
-            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-            self._dirty = True
-            _write(self._stream, place.offset + self.used * place.row_bytes, data)
-        self.used += len(rows)
+        end, found = self.used, list[int]()
+        for rows in parts:
+            size = max(1, rows.drive[:1].nbytes + rows.response[:1].nbytes)
+            count = max(1, _TURN // size)
+            for start in range(0, len(rows), count):
+                some = rows.part(slice(start, start + count))
+                found += checksums(some)
+                self._put("drive", end, some.drive)
+                self._put("response", end, some.response)
+                if some.spread is not None:
+                    self._put("spread", end, some.spread)
+                end += len(some)
+        meta = np.concatenate([rows.meta for rows in parts])
+        for name in META.names or ():
+            self._put(name, self.used, meta[name])
+        self._put(CRC, self.used, np.array(found, dtype="<u4"))
+        self.used = end
+
+    def sync_behind(self) -> None:
+        """Have the disk take what was written if that has become much.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        if self._unsynced >= _BEHIND:
+            self.sync()
 
     def sync(self) -> None:
         """Have the disk take what was written, so that a power cut does not lose it either.
@@ -89,10 +111,19 @@ class Segment:
         Raises:
             OSError: The disk refused.
         """
-        if self._dirty:
+        if self._unsynced:
             # Length and names were synced when the file was made: the data alone are new.
             getattr(os, "fdatasync", os.fsync)(self._stream.fileno())
-            self._dirty = False
+            self._unsynced = 0
+            if hasattr(os, "posix_fadvise"):
+                with contextlib.suppress(OSError):
+                    os.posix_fadvise(self._stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _put(self, name: str, row: int, array: NDArray[Any]) -> None:
+        place = self.places[name]
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        self._unsynced += max(1, len(data))
+        _write(self._stream, place.offset + row * place.row_bytes, data)
 
     def copy_to(self, target: Segment) -> None:
         """Copy the rows to a segment with room for them.
@@ -109,7 +140,9 @@ class Segment:
                     raise OSError(errno.EIO, "the file is cut short")
                 _write(target._stream, target.places[name].offset + done, memoryview(data))
                 done += len(data)
-        target.used, target._dirty = self.used, True
+                target._unsynced += len(data)
+                target.sync_behind()
+        target.used = self.used
 
     def close(self) -> None:
         """Close it."""

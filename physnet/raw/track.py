@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from .rows import META, Pending, RawRows
 from .segment import Segment
 
 _LEAST_ROWS = 64
+_SHARE, _MOST = 8, 4
+"""A segment has room for that part of what was written before: what is copied when the last one is cut stays little
+beside it. And for at most so many times what the first one has."""
 
 
 class Track:
@@ -30,7 +34,7 @@ class Track:
         number: The last segment that there is; 0 for none.
         share: Part of the rows that is kept.
         seed: What chooses them.
-        segment_bytes: Room that a segment is to have, unless 64 rows need more.
+        segment_bytes: Room that the first segment is to have, unless 64 rows need more.
 
     Raises:
         SessionError: A row would be too large.
@@ -50,6 +54,7 @@ class Track:
     ) -> None:
         self._folder, self.name, self.spec, self._index = folder, name, spec, index
         self._number, self._share, self._seed, self._bytes = number, share, seed, segment_bytes
+        self._written = 0
         self._segment: Segment | None = None
         self._form: Form | None = None
         widest = max(part.channels * np.dtype(part.dtype).itemsize for part in (self.spec.drive, self.spec.response))
@@ -59,19 +64,28 @@ class Track:
                 "Set session.raw to 'none'."
             )
 
-    def write(self, pending: Pending) -> None:
+    def write(self, pending: Sequence[Pending]) -> None:
         """Write rows. What is on the disk already is skipped when it is called again.
 
         Raises:
-            OSError: The disk refused; `pending.done` tells how many rows it took.
+            OSError: The disk refused; `done` of each tells how many of its rows it took.
         """
-        while pending.done < len(pending):
+        left = [one for one in pending if one.done < len(one)]
+        while left:
             segment, form = self._segment, self._form
-            if segment is None or form is None or not segment.room or not _fits(pending, form):
-                segment, form = self._next(pending)
-            rows = slice(pending.done, pending.done + segment.room)
-            segment.write(_shaped(pending, rows, form, self.spec))
-            pending.done = min(len(pending), rows.stop)
+            if segment is None or form is None or not segment.room or not _fits(left[0], form):
+                segment, form = self._next(left[0])
+            parts, room = [], segment.room
+            for one in left:
+                if not room or not _fits(one, form):
+                    break
+                parts.append(_shaped(one, slice(one.done, one.done + room), form, self.spec))
+                room -= len(parts[-1])
+            segment.write(parts)
+            for one, part in zip(left, parts, strict=False):
+                one.done += len(part)
+            segment.sync_behind()
+            left = [one for one in left if one.done < len(one)]
 
     def sync(self) -> None:
         """Have the disk take what was written.
@@ -98,7 +112,9 @@ class Track:
         form = _form(pending, self.spec)
         row = META.itemsize + 4 + self.spec.drive.channels * form.drive.itemsize
         row += self.spec.response.channels * (form.response.itemsize + (form.spread.itemsize if form.spread else 0))
-        rows = max(_LEAST_ROWS, self._bytes // row)
+        room = min(max(self._bytes, self._written // _SHARE), _MOST * self._bytes)
+        rows = max(_LEAST_ROWS, room // row)
+        self._written += rows * row
         number = self._number + 1
         while os.path.lexists(self._path(number)):
             number += 1

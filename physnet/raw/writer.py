@@ -30,6 +30,10 @@ from .sampling import sampled
 from .track import Track
 
 _TEMPORARY = (".part-", ".cut-")
+_BATCH = 16 << 20
+"""Bytes that are written at once."""
+_GATHER = 0.25
+"""Seconds for which fewer bytes wait for more to come: every portion costs two dozen calls, whatever is in it."""
 
 
 class RawWriter:
@@ -43,7 +47,8 @@ class RawWriter:
         share: Part of the rows to keep, above 0 and at most 1; a row's pass number alone decides.
         seed: Chooses the sample.
         queue_bytes: Most bytes that wait in memory; one call of a system may be larger.
-        segment_bytes: Room that is taken from the disk at a time, for each system.
+        segment_bytes: Room that is taken from the disk at first, for each system; later an eighth of what it has
+            written, up to 4 times as much.
         on_wait: Told, once, when the disk is too slow for the queue.
         reopen: Whether to go on where an earlier process ended, in new segments.
 
@@ -91,10 +96,11 @@ class RawWriter:
             name: last_position(self.folder, index) + 1 if index in numbers else 0 for index, name in enumerate(systems)
         }
         self._queue: deque[tuple[Track, Pending] | threading.Event] = deque()
-        self._queued = self._rows = 0
+        self._queued = self._rows = self._asked = 0
         self._error: StorageError | None = None
         self._told = self._ending = False
         self._changed = threading.Condition()
+        self._closing: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._work, name="raw data", daemon=True)
         self._thread.start()
 
@@ -126,13 +132,17 @@ class RawWriter:
         with self._changed:
             self._check_open()
             self._queue.append(reached)
+            self._asked += 1
             self._changed.notify_all()
-            while not reached.is_set() and self._error is None:
-                self._changed.wait()
-            if self._error is not None:
+            try:
+                while not reached.is_set() and self._error is None:
+                    self._changed.wait()
+                if self._error is not None:
+                    raise self._error
+            finally:
+                self._asked -= 1
                 with contextlib.suppress(ValueError):
                     self._queue.remove(reached)
-                raise self._error
 
     def retry(self) -> None:
         """Go on after the disk had refused, and return when every row is on it.
@@ -145,11 +155,11 @@ class RawWriter:
             self._changed.notify_all()
         self.flush()
 
-    def close(self) -> None:
-        """Write what waits, give back the room that was not needed, and end the thread. Twice does no harm.
+    def end(self) -> None:
+        """Write what waits, and take no more. Room that was not needed is given back meanwhile, until `close`.
 
         Raises:
-            StorageError: The disk refused, and the rows that waited are lost; how many, it says. All is closed.
+            StorageError: The disk refused, and the rows that waited are lost; how many, it says.
         """
         if self._ending:
             return
@@ -164,10 +174,23 @@ class RawWriter:
             self._queue.clear()
             self._changed.notify_all()
         self._thread.join()
-        for track in self._tracks.values():
-            track.close()
+        self._closing = [threading.Thread(target=track.close, name="raw data") for track in self._tracks.values()]
+        for thread in self._closing:
+            thread.start()
         if failure is not None:
             raise StorageError(f"{left} rows of raw data are lost: {failure}") from failure
+
+    def close(self) -> None:
+        """Write what waits, give back the room that was not needed, and end the threads. Twice does no harm.
+
+        Raises:
+            StorageError: As `end`. All is closed.
+        """
+        try:
+            self.end()
+        finally:
+            for thread in self._closing:
+                thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -205,7 +228,8 @@ class RawWriter:
             self._check_open()
             self._queue.append((track, rows))
             self._queued += rows.nbytes
-            self._changed.notify_all()
+            if len(self._queue) == 1 or self._queued >= _BATCH:
+                self._changed.notify_all()
             if self._error is not None:
                 raise self._error
 
@@ -232,29 +256,52 @@ class RawWriter:
             with self._changed:
                 while not self._ending and (not self._queue or self._error is not None):
                     self._changed.wait()
+                self._gather()
                 if self._ending:
                     return
-                item = self._queue[0]
+                batch, first = self._batch(), self._queue[0]
             error: Exception | None = None
             try:
-                if isinstance(item, tuple):
-                    item[0].write(item[1])
-                else:
-                    for track in self._tracks.values():
+                for track in self._tracks.values():
+                    if not batch:
                         track.sync()
+                    elif own := [rows for one, rows in batch if one is track]:
+                        track.write(own)
             except Exception as caught:  # whatever it is, somebody has to hear of it
                 error = caught
             with self._changed:
                 if error is not None:
                     self._error = self._fault(error)
-                elif self._queue and self._queue[0] is item:
-                    self._queue.popleft()
-                    if isinstance(item, tuple):
-                        self._queued -= item[1].nbytes
-                        self._rows += len(item[1])
-                    else:
-                        item.set()
+                elif self._queue and self._queue[0] is first:
+                    done: list[tuple[Track, Pending] | threading.Event] = [*batch] or [first]
+                    for item in done:
+                        self._queue.popleft()
+                        if isinstance(item, tuple):
+                            self._queued -= item[1].nbytes
+                            self._rows += len(item[1])
+                        else:
+                            item.set()
                 self._changed.notify_all()
+
+    def _gather(self) -> None:
+        """Wait a little for more rows, unless there are enough or somebody waits for these."""
+        deadline = time.monotonic() + _GATHER
+        while self._queued < _BATCH and not self._asked and not self._ending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(left)
+
+    def _batch(self) -> list[tuple[Track, Pending]]:
+        """Return the rows that are written next; none where somebody waits for the disk to have those before."""
+        batch: list[tuple[Track, Pending]] = []
+        size = 0
+        for item in self._queue:
+            if isinstance(item, threading.Event) or size >= _BATCH:
+                break
+            batch.append(item)
+            size += item[1].nbytes
+        return batch
 
     def _fault(self, error: Exception) -> StorageError:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -57,6 +57,10 @@ class RawLog(Protocol):
         """
         ...
 
+    def end(self) -> None:
+        """Write what is left. What remains to be done needs nobody, until `close`."""
+        ...
+
     def close(self) -> None:
         """Write what is left, and close."""
         ...
@@ -383,7 +387,7 @@ class Session:
         lost: StorageError | None = None
         if self.raw is not None:
             try:
-                self.raw.close()
+                self.raw.end()
             except StorageError as error:  # the result is kept all the same
                 lost = error
                 self.event("fault", str(error))
@@ -401,17 +405,20 @@ class Session:
         """Say why a run ends without a result, and close. Never raises; nothing happens to a session already closed."""
         if self._ended or self._fault:
             return
+        if self.raw is not None:
+            with contextlib.suppress(OSError, StorageError):
+                self.raw.end()
         with contextlib.suppress(OSError, RuntimeError, LookupError):
             self._end(lambda file: layout.write_end(file["entry"], status, message))
         self.close()
 
     def close(self) -> None:
         """Close the files. Never raises; a run that did not finish keeps the status it has."""
-        self._ended = True
         self._join()
         if self.raw is not None:
             with contextlib.suppress(OSError, StorageError):
                 self.raw.close()
+        self._ended = True
         with contextlib.suppress(OSError):
             disk.remove(self.folder / RESERVE)
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,6 +122,99 @@ def test_a_full_queue_makes_the_one_who_measures_wait_and_drops_nothing(
         assert writer.waited > 0
     assert len(told) == 1 and "No row is dropped" in told[0]
     np.testing.assert_array_equal(open_raw(tmp_path).system().arrays().pass_number, np.arange(200))
+
+
+def test_rows_that_come_in_small_portions_are_written_together(
+    tmp_path: Path, raw: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, gate, write = threading.Event(), threading.Event(), Track.write
+    portions: list[int] = []
+
+    def slow(track: Track, pending: Sequence[Any]) -> None:
+        portions.append(len(pending))
+        started.set()
+        assert gate.wait(30)
+        write(track, pending)
+
+    monkeypatch.setattr(Track, "write", slow)
+    with RawWriter(tmp_path, {"a": raw.spec(), "b": raw.spec()}) as writer:
+        a, b = writer.observer("a"), writer.observer("b")
+        a(raw.exchange(0, 2))
+        assert started.wait(30)
+        for call in range(1, 20):
+            a(raw.exchange(2 * call, 2))
+            b(raw.exchange(2 * call, 2))
+        gate.set()
+        writer.flush()
+    assert portions == [1, 19, 19]
+    data = open_raw(tmp_path)
+    np.testing.assert_array_equal(data.system("a").arrays().pass_number, np.arange(40))
+    np.testing.assert_array_equal(data.system("b").arrays().pass_number, np.arange(2, 40))
+
+
+def test_the_disk_is_made_to_take_rows_as_they_come_and_its_refusal_writes_none_twice(
+    tmp_path: Path, raw: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = "fdatasync" if hasattr(os, "fdatasync") else "fsync"
+    real, refusals = getattr(os, sync), [True]
+
+    def refuse(handle: int) -> None:
+        if refusals:
+            refusals.pop()
+            raise OSError(errno.EIO, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr(segments, "_BEHIND", 1000)
+    with RawWriter(tmp_path, {"bench": raw.spec()}) as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, sync, refuse)
+            writer.observer("bench")(raw.exchange(0, 30))
+            with pytest.raises(StorageError, match="Input/output error"):
+                writer.flush()
+            assert not refusals
+            writer.retry()
+        writer.observer("bench")(raw.exchange(30, 30))
+    np.testing.assert_array_equal(open_raw(tmp_path).system().arrays().pass_number, np.arange(60))
+
+
+def test_a_writer_that_has_ended_takes_no_more_and_gives_back_room_until_it_is_closed(
+    tmp_path: Path, raw: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, cut = threading.Event(), Track._cut
+
+    def slow(track: Track, segment: Any) -> None:
+        assert gate.wait(30)
+        cut(track, segment)
+
+    monkeypatch.setattr(Track, "_cut", slow)
+    writer = RawWriter(tmp_path, {"bench": raw.spec()})
+    observe = writer.observer("bench")
+    observe(raw.exchange(0, 30))
+    writer.end()
+    (path,) = (tmp_path / "raw").iterdir()
+    roomy = path.stat().st_size
+    with pytest.raises(SessionError, match="closed"):
+        observe(raw.exchange(30, 1))
+    assert open_raw(tmp_path).system().rows == 30
+    gate.set()
+    writer.close()
+    assert path.stat().st_size < roomy / 100
+    assert open_raw(tmp_path).system().rows == 30
+
+
+def test_segments_grow_with_what_there_is(tmp_path: Path, raw: ModuleType) -> None:
+    with RawWriter(tmp_path, {"bench": raw.spec()}, segment_bytes=1 << 13) as writer:
+        for call in range(100):
+            writer.observer("bench")(raw.exchange(100 * call, 100))
+    system = open_raw(tmp_path).system()
+    rooms = [structure.rows for structure in system.segments]
+    assert sum(rooms) == system.rows == 10_000
+    least = rooms[0]
+    assert rooms[:8] == [least] * 8  # of 8 segments and fewer an eighth is no more than one
+    for number, room in enumerate(rooms[8:-1], 8):
+        assert least <= room <= sum(rooms[:number]) / 8 + 1
+    assert rooms[-2] > 2 * least
+    assert max(rooms) <= 4 * (least + 1)
 
 
 def test_a_call_larger_than_the_queue_goes_through(tmp_path: Path, raw: ModuleType) -> None:
@@ -290,7 +383,7 @@ def test_a_killed_process_loses_no_flushed_row_and_can_be_gone_on_with(tmp_path:
         np.testing.assert_array_equal(rows.pass_number[:acknowledged], np.arange(acknowledged))
         assert acknowledged <= len(rows) <= acknowledged + 21
         assert (np.diff(rows.meta["position"]) > 0).all()
-        damaged += 7
+        damaged += 21  # what is not flushed yet is written together
         assert system.damaged <= damaged
 
 

@@ -424,10 +424,12 @@ def test_names_of_run_folders_do_not_clash(tmp_path: Path) -> None:
 
 def test_raw_data_that_are_lost_at_the_end_do_not_cost_the_result(tmp_path: Path, small_run: ModuleType) -> None:
     class Lossy:
-        def flush(self) -> None: ...
+        def flush(self, *, patient: bool = True) -> None: ...
 
-        def close(self) -> None:
+        def end(self) -> None:
             raise StorageError("7 rows of raw data are lost: the disk is full")
+
+        def close(self) -> None: ...
 
     session = Session.create(tmp_path / "run", small_run.plan())
     session.raw = Lossy()
