@@ -354,7 +354,7 @@ def test_a_reference_that_does_not_hold_the_burst_is_refused(make: Make, sound: 
 
 
 def test_a_stream_that_stalls_is_a_timeout_and_is_ended_when_made_safe(make: Make, sound: SoundDouble) -> None:
-    card = ready(make(timeout=0.2))
+    card = ready(make(timeout=1.0))
     card.load(wave())
     card.arm()
     sound.stall_at = 0
