@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ..errors import SessionError
@@ -18,6 +19,8 @@ from .store import Outcome
 
 _DPI = 130
 _BASELINE = "0.45"
+# Of matplotlib's ten, all but the grey of the baselines: with ten markers, the first ninety rules differ.
+_COLOURS = tuple(to_hex(colormaps["tab10"](number)) for number in range(10) if number != 7)
 _MARKERS = "osD^vPX*<>"
 
 
@@ -52,9 +55,8 @@ def write_figure(comparison: RuleComparison, findings: Findings, path: Path) -> 
 
 def appearance(names: list[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each rule, in their order: told apart in print and by the colour-blind, too."""
-    colours = colormaps["tab10"]
     return {
-        name: (str(_hex(colours(number % 10))), _MARKERS[number % len(_MARKERS)]) for number, name in enumerate(names)
+        name: (_COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]) for number, name in enumerate(names)
     }
 
 
@@ -79,10 +81,11 @@ def plain_axes(axes: Axes, grid: str = "both") -> None:
 
 def _curves(axes: Axes, findings: Findings, look: Mapping[str, tuple[str, str]]) -> None:
     """Draw a thin line a seed and a thick one for the mean of those that have come that far."""
+    strength = 0.45 if len(findings.rules) <= 5 else 0.2
     for name, found in findings.rules.items():
         colour, marker = look[name]
         for one in found.values():
-            axes.plot(*_columns(one), color=colour, linewidth=0.6, alpha=0.45)
+            axes.plot(*_columns(one), color=colour, linewidth=0.6, alpha=strength)
         passes, means = _mean_curve(found)
         axes.plot(passes, means, color=colour, linewidth=1.8, marker=marker, markersize=4, label=name)
     if findings.target == findings.target:
@@ -92,7 +95,7 @@ def _curves(axes: Axes, findings: Findings, look: Mapping[str, tuple[str, str]])
     axes.set_ylabel("validation accuracy / %")
     axes.set_title("thin: seeds; thick: mean; dotted: target", fontsize=8, loc="left", color="0.35")
     if any(found for found in findings.rules.values()):
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
+        axes.legend(fontsize=8, frameon=False, loc="best", ncols=1 + (len(findings.rules) > 5))
     plain_axes(axes)
 
 
@@ -136,7 +139,3 @@ def _mean_curve(found: Mapping[int, Outcome]) -> tuple[list[int], list[float]]:
         return [], []
     passes = sorted(set(curves[0]).intersection(*curves[1:]))
     return passes, [100 * sum(curve[at] for curve in curves) / len(curves) for at in passes]
-
-
-def _hex(colour: tuple[float, float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colour[:3])

@@ -88,9 +88,9 @@ def prepare(experiment: Experiment, samples: Samples, *, budget: int | None = No
 def common_distance(prepared: Mapping[str, Prepared], *, budget: int | None, every: int | None) -> int:
     """Return the training passes between two validations, the same for all rules.
 
-    As asked for; else a twentieth of the budget; else two rows per training sample and layer, which is an epoch of a
-    rule with positive and negative rows, times the experiment's `validate_every`. It does not depend on which rules are
-    compared, so that a further one leaves the trainings of the others as they are.
+    As asked for; else a twentieth of the budget; else an epoch of a rule with two rows per sample and layer, times the
+    experiment's `validate_every`, and at most a tenth of its epochs. It does not depend on which rules are compared, so
+    that a further one leaves the trainings of the others as they are.
 
     Raises:
         InputError: It is below 1, or there would be more validations than can be numbered.
@@ -99,7 +99,7 @@ def common_distance(prepared: Mapping[str, Prepared], *, budget: int | None, eve
     if found is None and budget is not None:
         found = max(1, budget // 20)
     if found is None:
-        found = max(2 * one.samples * one.depth * one.experiment.training.validate_every for one in prepared.values())
+        found = max(map(_usual_distance, prepared.values()))
     if found < 1:
         raise InputError(f"validate_every must be >= 1 training pass, got {every}.")
     most = max(one.presented * one.passes_per_sample for one in prepared.values())
@@ -109,3 +109,8 @@ def common_distance(prepared: Mapping[str, Prepared], *, budget: int | None, eve
             "Raise it."
         )
     return found
+
+
+def _usual_distance(one: Prepared) -> int:
+    training, epoch = one.experiment.training, 2 * one.samples * one.depth
+    return max(1, min(epoch * training.validate_every, epoch * training.epochs // 10))

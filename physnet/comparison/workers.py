@@ -7,10 +7,10 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -108,7 +108,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, threads, device), daemon=True)
-        with _environment({name: str(threads) for name in _THREADS}), _deaf():
+        with _environment({name: str(threads) for name in _THREADS}), _held_back():
             self.process.start()
         theirs.close()  # so that its death is the end of the pipe
         self.task: Task | None = None
@@ -196,17 +196,17 @@ def _naming(task: Task) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Have a process that is started here ignore Ctrl-C from the first, before it can say so itself."""
-    if threading.current_thread() is not threading.main_thread():
+def _held_back() -> Iterator[None]:
+    """Have a process that is started here never hear Ctrl-C, and this one hear it afterwards, not in between."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: what is started there says so itself
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # what starts it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if before is not None:  # None: somebody else's, not Python's
-            signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -110,8 +110,10 @@ def test_the_experiment_may_hold_the_budget(compared: Callable[..., RuleComparis
 
 
 def test_validations_are_as_far_apart_as_two_rows_a_sample(compared: Callable[..., RuleComparison]) -> None:
-    assert compared().every == compared(names=("mono_forward",)).every == 256
-    assert compared("training.validate_every=3").every == 768
+    long = "training.epochs=40"
+    assert compared(long).every == compared(long, names=("mono_forward",)).every == 256
+    assert compared(long, "training.validate_every=3").every == 768
+    assert compared().every == 3 * 256 // 10  # a short training is looked at ten times
     assert compared(every=50).every == 50
 
 
