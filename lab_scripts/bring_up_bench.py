@@ -66,7 +66,7 @@ def report(bench: Bench) -> None:
 
 def play(bench: Bench, *, rows: int) -> None:
     """Play the same rows twice, and compare."""
-    drive = random_drives(bench.spec, rows=rows, seed=0)
+    drive = np.asarray(random_drives(bench.spec, rows=rows, seed=0))
     passes = pass_numbers(Purpose.CALIBRATE, rows=rows)
     first, second = (np.asarray(bench.measure(drive, passes).response) for _ in range(2))
     spread = np.sqrt(np.mean(np.abs(first - first.mean(0)) ** 2))

@@ -205,7 +205,7 @@ def session_bytes(plan: RunPlan, *, steps: int, epochs: int) -> int:
     """Return the most room a run folder takes: while the session file is replaced, it is there twice."""
     layers = len(plan.layers)
     weights = sum(int(np.asarray(tensor).nbytes) for tensor in plan.tensors.values())
-    image = len(layout.build(plan))
+    image = layout.build(plan).size
     for name, rows in (("steps", steps), ("epochs", epochs)):
         columns = layout.columns_of(plan.metrics, layers)[name]
         width = sum(np.dtype(column.dtype).itemsize * max(column.width, 1) for column in columns)

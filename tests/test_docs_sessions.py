@@ -29,7 +29,7 @@ def test_every_group_dataset_and_attribute_is_described() -> None:
         data={},
     )
     names: set[str] = set()
-    with h5py.File(io.BytesIO(layout.build(plan))) as file:
+    with h5py.File(io.BytesIO(layout.build(plan).whole())) as file:
         names |= set(file.attrs)
 
         def gather(path: str, part: h5py.Group | h5py.Dataset) -> None:

@@ -10,7 +10,7 @@ import functools
 import math
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -123,6 +123,9 @@ class Notes:
 
     def responses(self, *statistics: ResponseStatistics) -> None:
         self.statistics.extend(statistics)
+
+    def describe(self, systems: Sequence[Mapping[str, Any]]) -> None:
+        raise AssertionError("no system of these tests finds anything out")
 
     def sentinel(self, record: SentinelRecord) -> None:
         self.sentinels.append(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from physnet.session import disk
 
 SIZE = (1 << 20) + 12_345
-PIECES = [(0, b"head"), (5000, memoryview(b"middle")), (SIZE - 4, b"tail")]
+PIECES: list[tuple[int, bytes | memoryview[int]]] = [(0, b"head"), (5000, memoryview(b"middle")), (SIZE - 4, b"tail")]
 
 
 @pytest.fixture(params=["as it is", "unsupported", "only says so"])
@@ -80,11 +81,12 @@ def test_a_full_disk_is_told_by_every_kind_of_file(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(disk, "_allocated", lambda *_: False)
     full = Path("/dev/full")
     (tmp_path / "old").write_bytes(b"old")
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: disk.write_whole(full, b"data"),
         lambda: disk.write_new(full, PIECES, SIZE),
         lambda: disk.write_changed(full, tmp_path / "old", PIECES, SIZE, 3),
         lambda: disk.take_room(full, SIZE),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(OSError, match="No space left"):
             write()

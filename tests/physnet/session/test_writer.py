@@ -196,7 +196,12 @@ def test_a_checkpoint_is_written_while_the_run_goes_on(
     folder = tmp_path / "run"
     with Session.create(folder, small_run.plan()) as session:
         replace = session._file.replace
-        monkeypatch.setattr(session._file, "replace", lambda change: (done.append("replaced"), replace(change)))
+
+        def replaced(change: Any) -> None:
+            done.append("replaced")
+            replace(change)
+
+        monkeypatch.setattr(session._file, "replace", replaced)
         session.checkpoint(small_run.snapshot(step=0))
         for number in range(16):
             session.step(small_run.step(number))
