@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +26,7 @@ from .sweep_points import Segment, SweepPoints
 from .sweep_sequence import Pattern, SweepSequence
 
 _NOISE = 65  # stream of keyed_normal
+_REMEMBERED = 10_000  # switchings
 _MODELS = (("ZNB4", 9e3, 4.5e9), ("ZNB8", 9e3, 8.5e9), ("ZNB20", 100e3, 20e9), ("ZNB40", 10e6, 40e9))
 
 
@@ -89,11 +91,17 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         """Name of the active trace."""
         self.ignored = 0
         """Triggers that came while it waited for none."""
+        self._switched: deque[tuple[float, bool]] = deque(maxlen=_REMEMBERED)
         self._missed = 0
         self._triggers = 0
         self._taken = 0
         self._sequence: SweepSequence | None = None
         self.on_reset()
+
+    @property
+    def switched(self) -> tuple[tuple[float, bool], ...]:
+        """When its RF output was switched, by `time.monotonic` in s, and whether on; the last 10 000 times."""
+        return tuple(self._switched.copy())
 
     @property
     def missed(self) -> int:
@@ -152,9 +160,11 @@ class SimulatedNetworkAnalyser(ScpiDevice):
         self.abort()
 
     def on_setting(self, name: str, numbers: tuple[int, ...]) -> None:
-        """Drop a sequence whose sweeps would not be alike."""
+        """Drop a sequence whose sweeps would not be alike, and note what the output does."""
         if name in SWEEP_SETTINGS:
             self.drop()
+        if name == "output":
+            self._switched.append((time.monotonic(), bool(self.value("output"))))
 
     def on_trigger(self) -> None:
         """Take `*TRG` as a trigger by hand."""
