@@ -38,7 +38,7 @@ class CounterCurrent(SinglePass):
         feedback_learning_rate: Adam's step size for V and E; 0 leaves the feedback random.
         decay: Whether the step size falls to zero over the planned run.
         head_learning_rate: Adam's step size for the read-out.
-        readout: Take the last layer's answer, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's answer, as the paper does.
 
     Source:
         Kao and Hariharan, NeurIPS 2024, arXiv:2409.19841, in the form of its published code for dense networks, with
@@ -49,7 +49,7 @@ class CounterCurrent(SinglePass):
     feedback_learning_rate: Annotated[float, Field(ge=0)] = 1e-3
     decay: Decay = "constant"
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    readout: Literal["sum", "last"] = "last"
+    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "tanh"
 

@@ -30,7 +30,7 @@ class DirectFeedbackAlignment(SinglePass):
         learning_rate: Adam's step size for W and b.
         decay: Whether the step size falls to zero over the planned run.
         head_learning_rate: Adam's step size for the read-out.
-        readout: Take the last layer's answer, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's answer, as the paper does.
 
     Source:
         Noekland, arXiv:1609.01596. On physical layers: Nakajima et al., Nat. Commun. 13, 7847 (2022), where the weight
@@ -41,7 +41,7 @@ class DirectFeedbackAlignment(SinglePass):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     decay: Decay = "constant"
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    readout: Literal["sum", "last"] = "last"
+    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "tanh"
 

@@ -28,7 +28,7 @@ class RandomTargetProjection(SinglePass):
             step size, saturation grows with every epoch.
         decay: Whether the step size falls to zero over the planned run.
         head_learning_rate: Adam's step size for the read-out.
-        readout: Take the last layer's answer, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's answer, as the paper does.
 
     Source:
         Frenkel, Lefebvre, Bol, Front. Neurosci. 15, 629892 (2021).
@@ -37,7 +37,7 @@ class RandomTargetProjection(SinglePass):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     decay: Decay = "cosine"
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    readout: Literal["sum", "last"] = "last"
+    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "tanh"
 

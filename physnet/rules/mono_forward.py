@@ -38,7 +38,7 @@ class MonoForward(SinglePass):
         head_depth: Matrices of the head. With 1 it is linear; more let a layer keep what is not yet linearly
             separable, at a digital cost only.
         head_width: Outputs of each matrix of the head but the last. Only with a depth above 1.
-        readout: Take the last layer's scores, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's.
 
     Source:
         Gong, Li, Abdulla, Mono-Forward, arXiv:2501.09238, with the exact gradient of its loss. Deeper heads: Ma, Wu,

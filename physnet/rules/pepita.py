@@ -46,7 +46,7 @@ class Pepita(SinglePass):
         learning_rate: Adam's step size for W and b.
         decay: Whether the step size falls to zero over the planned run.
         head_learning_rate: Adam's step size for the read-out.
-        readout: Take the last layer's answer, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's answer, as the paper does.
 
     Source:
         Dellaferrera and Kreiman, ICML 2022, arXiv:2201.11665.
@@ -57,7 +57,7 @@ class Pepita(SinglePass):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     decay: Decay = "cosine"
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    readout: Literal["sum", "last"] = "last"
+    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "tanh"
 

@@ -42,7 +42,7 @@ class SelfContrastive(SinglePass):
         decay: Whether the step size falls to zero over the planned run.
         inner_steps: Optimiser steps on one recorded response.
         head_learning_rate: Adam's step size for the read-out, which takes one step a minibatch.
-        readout: Take the last layer's answer, or sum all layers' logarithmic probabilities.
+        readout: Sum all layers' logarithmic probabilities, or take the last layer's answer.
 
     Source:
         Chen, Liu, Laydevant, Grollier, Nat. Commun. 16, 5978 (2025). What goes up is the layer's nonlinearity here,

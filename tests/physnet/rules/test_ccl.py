@@ -90,7 +90,7 @@ def test_it_goes_on_from_saved_tensors_as_if_never_stopped() -> None:
 
 
 def test_two_layers_learn_in_one_pass_a_sample() -> None:
-    trained = train(CounterCurrent(readout="sum"), epochs=12)
+    trained = train(CounterCurrent(), epochs=12)
     assert trained.after >= CLEARLY_ABOVE_CHANCE
     assert trained.train_passes == 2 * 120 * 12
     assert trained.test_passes == 2 * 80

@@ -99,7 +99,7 @@ def test_it_goes_on_from_saved_tensors_as_if_never_stopped() -> None:
 
 
 def test_two_layers_learn_in_two_passes_a_sample() -> None:
-    trained = train(Pepita(readout="sum"), epochs=12)
+    trained = train(Pepita(), epochs=12)
     assert trained.after >= CLEARLY_ABOVE_CHANCE
     assert trained.train_passes == 2 * 2 * 120 * 12
     assert trained.test_passes == 2 * 80
