@@ -132,7 +132,8 @@ class BurstPlayer:
         if not _near(made.sample_rate, asked.sample_rate):
             raise InputError(
                 f"the detector must sample at {asked.sample_rate:.10g} Hz, and does at {made.sample_rate:.10g} Hz. "
-                "Set detector.sample_rate to a rate that it has for this length of record."
+                "Set detector.sample_rate to a rate that it has for this length of record, or chunk.rows for another "
+                "length."
             )
         if made.points < asked.points or made.segments < asked.segments:
             raise InputError(

@@ -18,7 +18,7 @@ GAINS = (1.0, 0.4)
 PHASES = math.pi / 4 * (2 * np.random.default_rng(5).integers(0, 4, len(TONES)) + 1)
 
 
-def red_pitaya_file() -> str:
+def red_pitaya_file(*, timeout: float) -> str:
     """The bench file."""
     return f"""\
 name = "one board"
@@ -28,7 +28,7 @@ type = "red_pitaya"
 resource = "TCPIP::192.0.2.14::5000::SOCKET"
 channels = [1]
 load = [50.0]
-timeout = 0.1
+timeout = {timeout}
 quiet = 5e-3
 backoff = [0.01, 0.02, 0.05]
 [detector]
