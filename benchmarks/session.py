@@ -77,7 +77,8 @@ def run(experiment: Experiment, folder: Path | None) -> Cost:
             if experiment.session.raw != "none":
                 names = [section.system for section in experiment.layers]
                 ports = {name: layer.port for name, layer in zip(names, network, strict=True)}
-                session.raw = RawRecording(folder, ports, share=experiment.session.raw, trainer=trainer)
+                share = experiment.session.raw
+                session.raw = RawRecording(folder, ports, share=share, trainer=trainer, run=session.run)
             own = time.perf_counter() - began
         stack.enter_context(network)
         result = trainer.run()

@@ -23,6 +23,7 @@ class RawRecording:
         share: Part of the rows to keep, above 0 and at most 1, or `all`.
         trainer: The run's trainer.
         attempt: How many times the run was resumed.
+        run: What tells the run from every other.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class RawRecording:
         share: float | Literal["all"],
         trainer: Trainer,
         attempt: int = 0,
+        run: str = "",
     ) -> None:
         self._trainer, self._ports = trainer, tuple(ports.values())
         self._writer = RawWriter(
@@ -42,6 +44,7 @@ class RawRecording:
             seed=trainer.seed,
             on_wait=lambda text: trainer.event("warning", text),
             reopen=attempt > 0,
+            run=run,
         )
         self._writer.attempt = attempt
         self._ended = False

@@ -24,19 +24,21 @@ from ..session.layout import FORMAT
 from ..session.safety import FAILURES, Source, opened, plain_json
 from .quantities import CONFIDENCE, Characterisation, Quantity, Trace
 
-SCHEMA = 2
+SCHEMA = 3
+"""1: the first. 2: a hash of all of it. 3: `run`, the run that it belongs to."""
 PREFIX = "characterisation-"
 _TEXTS = ("system", "count", "plan", "notes", "sentences")
 _OF_QUANTITIES = ("units", "error", "floor", "resolved", "long_name")
 _OF_TRACES = ("units", "long_name")
 
 
-def save(found: Characterisation, folder: Path) -> Path:
+def save(found: Characterisation, folder: Path, *, run: str = "") -> Path:
     """Write a characterisation; one that is there already stays, and the new one gets a number.
 
     Args:
         found: What to write.
         folder: Where to; made if missing.
+        run: What tells the run in whose folder it is kept from every other; empty for none.
 
     Returns:
         The file.
@@ -48,7 +50,7 @@ def save(found: Characterisation, folder: Path) -> Path:
     part = folder / f".{PREFIX}{plain}.part-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(part, _image(found))
+        write_whole(part, _image(found, run))
         path = _free(folder, plain)
         os.replace(part, path)
     except OSError as error:
@@ -60,11 +62,15 @@ def save(found: Characterisation, folder: Path) -> Path:
     return path
 
 
-def load(path: Path) -> Characterisation:
+def load(path: Path, *, run: str = "") -> Characterisation:
     """Read a characterisation back.
 
+    Args:
+        path: A file that `save` wrote.
+        run: The run that it must belong to; empty for any. A file that names none belongs to any.
+
     Raises:
-        SessionError: It is no such file, it is damaged, or a newer physnet wrote it.
+        SessionError: It is no such file, it is damaged, a newer physnet wrote it, or it belongs to another run.
     """
     try:
         with opened(path) as source:
@@ -72,7 +78,12 @@ def load(path: Path) -> Characterisation:
             schema = int(source.attribute(source.file, "physnet_characterisation")) if marked else SCHEMA + 1
             if schema > SCHEMA:
                 raise SessionError(f"{path} is no characterisation that this physnet reads. Update physnet.")
-            return _read(source, schema)
+            entry = source.group(source.file, "entry")
+            owner = str(source.attribute(entry, "run")) if schema > 2 else ""
+            found = _read(source, schema)
+            if run and owner and run != owner:
+                raise SessionError(f"{path} belongs to another run than the session beside it. Take it away.")
+            return found
     except SessionError:
         raise
     except FAILURES as error:
@@ -88,7 +99,7 @@ def _free(folder: Path, name: str) -> Path:
     return path
 
 
-def _image(found: Characterisation) -> bytes:
+def _image(found: Characterisation, run: str) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=FORMAT) as file:
         file.attrs["NX_class"], file.attrs["creator"] = "NXroot", "physnet"
@@ -96,7 +107,7 @@ def _image(found: Characterisation) -> bytes:
         entry = file.create_group("entry")
         entry.attrs["NX_class"] = "NXentry"
         entry.attrs["name"], entry.attrs["kind"], entry.attrs["created"] = found.name, found.kind, found.created
-        entry.attrs["seed"], entry.attrs["confidence"] = str(found.seed), CONFIDENCE
+        entry.attrs["seed"], entry.attrs["confidence"], entry.attrs["run"] = str(found.seed), CONFIDENCE, run
         entry["seconds"] = found.seconds
         entry["seconds"].attrs["units"] = "s"
         for name, value in {
@@ -132,7 +143,8 @@ def _image(found: Characterisation) -> bytes:
 def _values(source: Source) -> dict[str, Any]:
     """Read everything: numbers, arrays and text by name."""
     entry = source.group(source.file, "entry")
-    values: dict[str, Any] = {name: source.attribute(entry, name) for name in ("name", "kind", "created", "seed")}
+    names = ("name", "kind", "created", "seed", *(("run",) if source.has(entry, "run") else ()))
+    values: dict[str, Any] = {name: source.attribute(entry, name) for name in names}
     values["seconds"] = source.number(entry, "seconds")
     values |= {name: source.text(entry, name) for name in _TEXTS}
     for kind, attributes in {"quantities": _OF_QUANTITIES, "traces": _OF_TRACES}.items():

@@ -25,7 +25,7 @@ from ..experiment.problems import problems_of
 from ..interrupts import StopRequest
 from ..network import Network
 from ..port import Port
-from ..session import open_run
+from ..session import Run, Session, open_run
 from ..trainer import Trainer
 
 _OPTIONAL = frozenset({"seed", "name", "device"})
@@ -36,13 +36,15 @@ def characterise_target(arguments: argparse.Namespace) -> int:
     target, passes = arguments.target, DEFAULT if arguments.passes is None else arguments.passes
     if arguments.seed is not None and arguments.seed < 0:
         raise InputError(f"--seed must be >= 0, got {arguments.seed}.")
-    folder, found = Path(), []
+    folder, owner, found = Path(), "", []
     if _is_system(target):
         seed = arguments.seed or 0
         systems = {"": _system(target, arguments.overrides)}
     else:
         if Path(target).is_dir():
-            experiment, folder = _of_run(Path(target), arguments.overrides)
+            run = _of_run(Path(target), arguments.overrides)
+            experiment, folder = Experiment.from_dict(run.configuration), run.folder
+            owner = run.identifier if arguments.output is None else ""
         else:
             experiment = load_experiment(target, overrides=arguments.overrides)
         seed = experiment.seed if arguments.seed is None else arguments.seed
@@ -56,14 +58,14 @@ def characterise_target(arguments: argparse.Namespace) -> int:
                 one = characterise(
                     system, passes=passes, seed=seed, number=number, name=name or None, interrupted=stop.check
                 )
-            found.append((one, _keep(one, folder, plot=arguments.plot)))
+            found.append((one, _keep(one, folder, plot=arguments.plot, run=owner)))
     if arguments.json:
         print(json.dumps({"systems": [{**one.as_dict(), "file": str(path)} for one, path in found]}))
     return 0
 
 
 def characterise_network(
-    experiment: Experiment, network: Network, trainer: Trainer, folder: Path, *, check: Callable[[], None]
+    experiment: Experiment, network: Network, trainer: Trainer, session: Session, *, check: Callable[[], None]
 ) -> None:
     """Measure every system of a run before its first step, into the run's folder; the passes count as the run's.
 
@@ -71,7 +73,7 @@ def characterise_network(
         experiment: The experiment.
         network: Its network, entered.
         trainer: Counts the passes.
-        folder: The run's folder.
+        session: The run's session.
         check: Called between batches; raises to stop.
     """
     for number, (name, port) in enumerate(systems_of(experiment, network).items()):
@@ -84,7 +86,7 @@ def characterise_network(
             interrupted=check,
         )
         trainer.passes["calibrate"] += one.count.passes
-        _keep(one, folder, plot=True)
+        _keep(one, session.folder, plot=True, run=session.run)
 
 
 def systems_of(experiment: Experiment, network: Network) -> dict[str, Port]:
@@ -92,18 +94,18 @@ def systems_of(experiment: Experiment, network: Network) -> dict[str, Port]:
     return {section.system: layer.port for section, layer in zip(experiment.layers, network, strict=True)}
 
 
-def _of_run(path: Path, overrides: list[str]) -> tuple[Experiment, Path]:
-    """Return the experiment of a run, and its folder, where what is found belongs to the session."""
+def _of_run(path: Path, overrides: list[str]) -> Run:
+    """Return the run, in whose folder what is found belongs."""
     from .runs import newest_run
 
     run = open_run(newest_run(path))
     if overrides:
         raise InputError(f"--set must be left out for the run {run.folder}: its systems are as they were recorded.")
-    return Experiment.from_dict(run.configuration), run.folder
+    return run
 
 
-def _keep(one: Characterisation, folder: Path, *, plot: bool) -> Path:
-    path = save(one, folder)
+def _keep(one: Characterisation, folder: Path, *, plot: bool, run: str) -> Path:
+    path = save(one, folder, run=run)
     print(one.summary())
     print(f"file     {path}")
     if plot:

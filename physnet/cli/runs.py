@@ -56,7 +56,7 @@ def _characterisations(run: Run, folder: Path) -> Iterator[Path]:
     """Draw what characterising the run's systems found, as far as it can be read."""
     for file in run.characterisation_files:
         try:
-            yield draw_characterisation(load(file), folder / f"{file.stem}.png")
+            yield draw_characterisation(load(file, run=run.identifier), folder / f"{file.stem}.png")
         except (SessionError, LookupError, ValueError, TypeError, ArithmeticError) as error:  # `summary` has told
             print(printable(f"figure        none of {file.name}: {error}"), file=sys.stderr)
 

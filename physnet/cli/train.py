@@ -137,7 +137,7 @@ class Prepared:
                 if self.feed.problem:
                     trainer.event("warning", self.feed.problem)
                 if characterise:
-                    characterise_network(self.experiment, self.network, trainer, session.folder, check=self.check)
+                    characterise_network(self.experiment, self.network, trainer, session, check=self.check)
                 self._keep_raw(session)
                 return trainer.run(baselines=self.baselines)
         except (FaultError, Stopped) as error:
@@ -163,7 +163,9 @@ class Prepared:
             return
         names = [section.system for section in self.experiment.layers]
         ports = {name: layer.port for name, layer in zip(names, self.network, strict=True)}
-        session.raw = RawRecording(session.folder, ports, share=share, trainer=self.trainer, attempt=session.attempt)
+        session.raw = RawRecording(
+            session.folder, ports, share=share, trainer=self.trainer, attempt=session.attempt, run=session.run
+        )
 
 
 def finish(run: Prepared, result: RunResult, folder: Path, *, device: str, controls: bool, as_json_too: bool) -> int:

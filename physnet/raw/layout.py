@@ -3,7 +3,7 @@
 A segment is an HDF5 file whose structure never changes: contiguous datasets with room for a fixed number of rows, one
 dataset a column, at offsets that are known before the first row comes::
 
-    /               @physnet_raw_schema @physnet_version @created @default
+    /               @physnet_raw_schema @physnet_version @created @default @run
     /entry          @default
         system      @name @kind @index; spec (JSON) @crc32
         data        @signal @axes @segment @share @seed; pass_number, ..., drive, response, spread, crc32
@@ -37,7 +37,8 @@ from .files import open_plain
 from .rows import CRC, META, UNITS
 from .spec import spec_to_json
 
-SCHEMA = 1
+SCHEMA = 2
+"""1: the first. 2: `run`, what tells the run from every other."""
 FOLDER = "raw"
 MOST_ROW_BYTES = 1 << 28
 """Largest drive or response that a spec may declare, in bytes."""
@@ -95,7 +96,9 @@ class Structure:
         number: Number of the segment, from 1.
         name: The system's name in its run.
         spec: Its spec, encoded.
+        run: The run that it belongs to; empty where it does not say, as in schema 1.
         share: Part of the rows that was kept.
+        seed: What chose them.
         rows: Rows that it has room for.
         places: Where they lie, by column; the CRC too.
     """
@@ -105,7 +108,9 @@ class Structure:
     number: int
     name: str
     spec: str
+    run: str
     share: float
+    seed: int
     rows: int
     places: Mapping[str, Place]
 
@@ -123,7 +128,17 @@ def numbers_in(name: str) -> tuple[int, int] | None:
 
 
 def build(
-    name: str, spec: SystemSpec, form: Form, *, index: int, number: int, rows: int, share: float, seed: int
+    name: str,
+    spec: SystemSpec,
+    form: Form,
+    *,
+    index: int,
+    number: int,
+    rows: int,
+    share: float,
+    seed: int,
+    run: str = "",
+    encoded: str = "",
 ) -> tuple[list[tuple[int, memoryview]], dict[str, Place], int]:
     """Lay out a segment in memory.
 
@@ -136,6 +151,8 @@ def build(
         rows: Room for so many.
         share: Part of the rows that is kept.
         seed: What chooses them.
+        run: What tells the run from every other.
+        encoded: The spec as it was encoded before; empty for a new one.
 
     Returns:
         What to write where, all else being zeros; where the rows of each column lie; and the length of the file.
@@ -146,14 +163,15 @@ def build(
         _describe(
             file, "NXroot", physnet_raw_schema=SCHEMA, physnet_version=environment.version("physnet"), default="entry"
         )
+        _describe(file, run=run)
         _describe(file, created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"), creator="physnet")
         entry = file.create_group("entry")
         _describe(entry, "NXentry", default="data")
         system = entry.create_group("system")
         _describe(system, "NXinstrument", name=name, kind=spec.kind, index=index)
-        encoded = spec_to_json(spec).encode()
-        system.create_dataset("spec", data=np.array(encoded, dtype=f"S{len(encoded)}"))
-        _describe(system["spec"], media_type="application/json", crc32=zlib.crc32(encoded))
+        text = (encoded or spec_to_json(spec)).encode()
+        system.create_dataset("spec", data=np.array(text, dtype=f"S{len(text)}"))
+        _describe(system["spec"], media_type="application/json", crc32=zlib.crc32(text))
         data = entry.create_group("data")
         _describe(data, "NXdata", signal="response", segment=number, share=share, seed=str(seed))
         axes = ["position", *("." for _ in spec.response.shape)]
@@ -262,7 +280,7 @@ def _inspect(file: h5py.File, path: Path, numbers: tuple[int, int], size: int) -
         raise wrong("has a spread of another shape than its response")
     if size > _MOST_SEGMENT:
         raise wrong(f"is {size} bytes long")
-    share, name = _attribute(data, "share"), _attribute(system, "name")
+    share, name, seed = _attribute(data, "share"), _attribute(system, "name"), _attribute(data, "seed")
     if _attribute(system, "index") != numbers[0] or _attribute(data, "segment") != numbers[1]:
         raise wrong("says that it belongs to another file name")
     return Structure(
@@ -271,7 +289,9 @@ def _inspect(file: h5py.File, path: Path, numbers: tuple[int, int], size: int) -
         number=numbers[1],
         name=str(name),
         spec=encoded.decode("utf-8"),
+        run=str(_attribute(file, "run")).strip() if schema > 1 else "",
         share=float(share) if isinstance(share, int | float) else 1.0,
+        seed=int(seed),
         rows=int(rows),
         places=places,
     )

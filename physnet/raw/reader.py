@@ -71,6 +71,8 @@ class RawSystem:
 
     def __init__(self, structures: Sequence[Structure]) -> None:
         first = structures[-1]
+        if len({one.run for one in structures if one.run}) > 1:
+            raise SessionError(f"segments of {first.name!r} in {first.path.parent} are of two runs. Separate them.")
         self.segments = tuple(structures)
         self.name, self.share = first.name, first.share
         try:
@@ -227,7 +229,8 @@ class RawData:
 def open_raw(path: Path | str) -> RawData:
     """Open the raw data of a run.
 
-    A segment that can't be read is left out, and `unreadable` says so, as long as another of its system can.
+    A segment that can't be read, or belongs to another run than the session beside it, is left out, and `unreadable`
+    says so, as long as another of its system can.
 
     Args:
         path: A run's folder.
@@ -236,6 +239,7 @@ def open_raw(path: Path | str) -> RawData:
         SessionError: There are no raw data, or none that can be read.
     """
     folder = Path(path)
+    run = _run_of(folder)
     found: dict[int, list[Structure]] = {}
     problems: list[str] = []
     for name in listed(folder / FOLDER):
@@ -243,22 +247,63 @@ def open_raw(path: Path | str) -> RawData:
         if numbers is None:
             continue
         try:
-            found.setdefault(numbers[0], []).append(inspect(folder / FOLDER / name))
+            one = inspect(folder / FOLDER / name)
+            check_owner(one, run)
+            found.setdefault(numbers[0], []).append(one)
         except SessionError as error:
             problems.append(str(error))
     systems: dict[str, RawSystem] = {}
     for index in sorted(found):
         if found[index]:
-            one = RawSystem(sorted(found[index], key=lambda structure: structure.number))
-            if one.name in systems:
-                raise SessionError(f"raw data of {folder} hold system {one.name!r} twice. Separate the two runs.")
-            systems[one.name] = one
+            system = RawSystem(sorted(found[index], key=lambda structure: structure.number))
+            if system.name in systems:
+                raise SessionError(f"raw data of {folder} hold system {system.name!r} twice. Separate the two runs.")
+            systems[system.name] = system
     if not systems:
         why = " ".join(problems) or (
             f"there is no segment in {folder / FOLDER}. Train with raw data: set session.raw to 'all', or to a share."
         )
         raise SessionError(f"run {folder} has no raw data that can be read: {why}")
     return RawData(folder=folder, systems=systems, unreadable=tuple(problems))
+
+
+def check_owner(structure: Structure, run: str) -> None:
+    """Check that a segment belongs to a run.
+
+    Args:
+        structure: The segment. One that names no run belongs to any.
+        run: The run's name for itself; empty for any.
+
+    Raises:
+        SessionError: It belongs to another.
+    """
+    if run and structure.run and structure.run != run:
+        raise SessionError(f"segment {structure.path} belongs to another run than the session beside it. Take it away.")
+
+
+def _run_of(folder: Path) -> str:
+    """Return what the session beside the raw data calls its run; empty where there is none that can be asked."""
+    from ..session.layout import SESSION  # sessions are read with what is in this package, and import it
+    from ..session.safety import FAILURES, opened
+
+    try:
+        with opened(folder / SESSION) as source:
+            return str(source.attribute(source.file, "run"))
+    except (SessionError, *FAILURES):
+        return ""
+
+
+def rows_begun(structure: Structure) -> int:
+    """Return how many rows of a segment were begun: behind them is room alone.
+
+    Raises:
+        SessionError: It can't be read.
+    """
+    count = 0
+    for start, rows, crc, _ in _blocks(structure):
+        begun = np.flatnonzero(_begun(rows, crc))
+        count = start + int(begun[-1]) + 1 if len(begun) else count
+    return count
 
 
 def last_position(folder: Path, index: int) -> int:

@@ -1,4 +1,4 @@
-"""Raw data that a kill or a cut copy left: verified, and cut segments brought back as far as they go."""
+"""Raw data that a kill or a cut copy left: verified, cut segments brought back as far as they go, room given back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SessionError
+from ..session import disk
 from .files import listed, open_plain
-from .layout import FOLDER, inspect, numbers_in
-from .reader import open_raw
+from .layout import FOLDER, Form, build, inspect, numbers_in
+from .reader import RawSystem, check_owner, open_raw, rows_begun
+from .segment import Segment
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -41,33 +43,39 @@ class Segments:
         rows: Sound rows, by system.
         torn: Rows that were begun and are not sound, by system.
         mended: Segments that were cut, of which rows are left.
-        unreadable: Segments of which nothing can be read, and why.
+        roomy: Segments with room that they don't need: a killed process leaves it.
+        unreadable: Segments of which nothing can be read, and those of another run, and why.
     """
 
     rows: dict[str, int]
     torn: dict[str, int]
     mended: tuple[Mended, ...]
+    roomy: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...]
 
 
-def verify(folder: Path, scratch: Path) -> Segments | None:
+def verify(folder: Path, scratch: Path, run: str = "") -> Segments | None:
     """Look at every row of a run's raw data; None where there are none.
 
     Args:
         folder: The run's folder. Nothing in it is changed.
         scratch: Folder for copies of segments that were cut, made when needed.
+        run: The run that they must belong to; empty for any.
 
     Raises:
         SessionError: The folder can't be read.
     """
-    mended, unreadable = [], []
+    mended, roomy, unreadable = [], [], []
     names = [name for name in listed(folder / FOLDER) if numbers_in(name)]
     for name in names:
         path = folder / FOLDER / name
         try:
-            inspect(path)
+            structure = inspect(path)
+            check_owner(structure, run)
+            if rows_begun(structure) < structure.rows:
+                roomy.append(path)
         except SessionError as error:
-            found = _lengthened(path, scratch)
+            found = None if "another run" in str(error) else _lengthened(path, scratch)
             if found is None:
                 unreadable.append((path, str(error)))
             else:
@@ -79,7 +87,51 @@ def verify(folder: Path, scratch: Path) -> Segments | None:
             for system in open_raw(where).systems.values():
                 rows[system.name] = rows.get(system.name, 0) + system.rows
                 torn[system.name] = torn.get(system.name, 0) + system.damaged
-    return Segments(rows=rows, torn=torn, mended=tuple(mended), unreadable=tuple(unreadable)) if names else None
+    if not names:
+        return None
+    return Segments(rows=rows, torn=torn, mended=tuple(mended), roomy=tuple(roomy), unreadable=tuple(unreadable))
+
+
+def trim(path: Path) -> bool:
+    """Give back the room that a segment does not need, or remove one without rows. Return whether there was any.
+
+    All that was begun stays, rows that are not sound as well.
+
+    Raises:
+        SessionError: It can't be read.
+        OSError: The disk refused. It is as it was.
+    """
+    structure = inspect(path)
+    used = rows_begun(structure)
+    if used == structure.rows:
+        return False
+    if not used:
+        disk.remove(path)
+        return True
+    places = structure.places
+    header, fresh, size = build(
+        structure.name,
+        RawSystem([structure]).spec,
+        Form(
+            drive=places["drive"].dtype,
+            response=places["response"].dtype,
+            spread=places["spread"].dtype if "spread" in places else None,
+        ),
+        index=structure.index,
+        number=structure.number,
+        rows=used,
+        share=structure.share,
+        seed=structure.seed,
+        run=structure.run,
+        encoded=structure.spec,
+    )
+    old = Segment(path, places, structure.rows)
+    try:
+        old.used = used
+        old.replace_by(header, fresh, size)
+    finally:
+        old.close()
+    return True
 
 
 def _lengthened(path: Path, scratch: Path) -> Mended | None:

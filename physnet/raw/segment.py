@@ -20,6 +20,7 @@ from ..session import disk
 from .layout import Place
 from .rows import CRC, META, RawRows, checksums
 
+Header = Iterable[tuple[int, memoryview]]
 _BLOCK = 1 << 20
 _TURN = 1 << 19
 """Bytes of rows that are summed and written in turn. Summing keeps other threads from running, writing lets them."""
@@ -44,9 +45,7 @@ class Segment:
         self._stream = io.FileIO(path, "r+")
 
     @classmethod
-    def create(
-        cls, path: Path, header: Iterable[tuple[int, memoryview]], places: Mapping[str, Place], size: int, rows: int
-    ) -> Segment:
+    def create(cls, path: Path, header: Header, places: Mapping[str, Place], size: int, rows: int) -> Segment:
         """Make the file with all its room, under a temporary name until it is complete.
 
         Raises:
@@ -143,6 +142,31 @@ class Segment:
                 target._unsynced += len(data)
                 target.sync_behind()
         target.used = self.used
+
+    def replace_by(self, header: Header, places: Mapping[str, Place], size: int) -> None:
+        """Put a file in this one's place that has room for its rows and no more, and close it.
+
+        Args:
+            header: What the other file begins with.
+            places: Where its rows lie.
+            size: Its length.
+
+        Raises:
+            OSError: The disk refused. The file is as it was.
+        """
+        path = self.path.with_name(f".{self.path.name}.cut-{os.getpid()}")
+        disk.remove(path)
+        cut = Segment.create(path, header, places, size, self.used)
+        try:
+            self.copy_to(cut)
+            cut.sync()
+            cut.close()
+            self.close()
+            disk.replace(path, self.path)
+        finally:
+            cut.close()
+            with contextlib.suppress(OSError):
+                disk.remove(path)
 
     def close(self) -> None:
         """Close it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 from ..contracts import SystemSpec
 from ..errors import SessionError
 from ..session import disk
-from .layout import MOST_ROW_BYTES, Form, build, file_name
+from .layout import MOST_ROW_BYTES, Form, Place, build, file_name
 from .rows import META, Pending, RawRows
-from .segment import Segment
+from .segment import Header, Segment
 
 _LEAST_ROWS = 64
 _SHARE, _MOST = 8, 4
@@ -35,6 +35,7 @@ class Track:
         share: Part of the rows that is kept.
         seed: What chooses them.
         segment_bytes: Room that the first segment is to have, unless 64 rows need more.
+        run: What tells the run from every other.
 
     Raises:
         SessionError: A row would be too large.
@@ -51,9 +52,10 @@ class Track:
         share: float,
         seed: int,
         segment_bytes: int,
+        run: str = "",
     ) -> None:
         self._folder, self.name, self.spec, self._index = folder, name, spec, index
-        self._number, self._share, self._seed, self._bytes = number, share, seed, segment_bytes
+        self._number, self._share, self._seed, self._run, self._bytes = number, share, seed, run, segment_bytes
         self._written = 0
         self._segment: Segment | None = None
         self._form: Form | None = None
@@ -118,15 +120,15 @@ class Track:
         number = self._number + 1
         while os.path.lexists(self._path(number)):
             number += 1
-        self._segment = self._make(self._path(number), form, number, rows)
+        self._segment = Segment.create(self._path(number), *self._layout(form, number, rows), rows)
         self._number, self._form = number, form
         return self._segment, form
 
     def _path(self, number: int) -> Path:
         return self._folder / file_name(self._index, self.name, number)
 
-    def _make(self, path: Path, form: Form, number: int, rows: int) -> Segment:
-        header, places, size = build(
+    def _layout(self, form: Form, number: int, rows: int) -> tuple[Header, Mapping[str, Place], int]:
+        return build(
             self.name,
             self.spec,
             form,
@@ -135,8 +137,8 @@ class Track:
             rows=rows,
             share=self._share,
             seed=self._seed,
+            run=self._run,
         )
-        return Segment.create(path, header, places, size, rows)
 
     def _cut(self, segment: Segment) -> None:
         """Put a file in the segment's place that has room for its rows and no more."""
@@ -147,19 +149,7 @@ class Track:
             disk.remove(segment.path)
             return
         assert self._form is not None
-        path = segment.path.with_name(f".{segment.path.name}.cut-{os.getpid()}")
-        disk.remove(path)
-        cut = self._make(path, self._form, self._number, segment.used)
-        try:
-            segment.copy_to(cut)
-            cut.sync()
-            cut.close()
-            segment.close()
-            disk.replace(cut.path, segment.path)
-        finally:
-            cut.close()
-            with contextlib.suppress(OSError):
-                disk.remove(cut.path)
+        segment.replace_by(*self._layout(self._form, self._number, segment.used))
 
 
 def _form(pending: Pending, spec: SystemSpec) -> Form:

@@ -25,6 +25,7 @@ from ..session import disk
 from .files import listed
 from .layout import FOLDER, numbers_in
 from .reader import last_position
+from .repair import trim
 from .rows import Pending, pending
 from .sampling import sampled
 from .track import Track
@@ -50,7 +51,9 @@ class RawWriter:
         segment_bytes: Room that is taken from the disk at first, for each system; later an eighth of what it has
             written, up to 4 times as much.
         on_wait: Told, once, when the disk is too slow for the queue.
-        reopen: Whether to go on where an earlier process ended, in new segments.
+        reopen: Whether to go on where an earlier process ended, in new segments; what room its last ones did not need
+            is given back.
+        run: What tells the run from every other, as its session does.
 
     Raises:
         SessionError: `share` is out of its range, the folder holds raw data and `reopen` is not set, or it can't be
@@ -68,6 +71,7 @@ class RawWriter:
         segment_bytes: int = 64 << 20,
         on_wait: Callable[[str], None] | None = None,
         reopen: bool = False,
+        run: str = "",
     ) -> None:
         if not 0 < share <= 1:
             raise SessionError(f"the share of raw data must be above 0 and at most 1, got {share}. For none, set none.")
@@ -88,6 +92,7 @@ class RawWriter:
                 share=share,
                 seed=seed,
                 segment_bytes=segment_bytes,
+                run=run,
             )
             for index, (name, spec) in enumerate(systems.items())
         }
@@ -326,6 +331,11 @@ def _prepare(folder: Path, *, reopen: bool) -> dict[int, int]:
                 numbers[found[0]] = max(numbers.get(found[0], 0), found[1])
     except OSError as error:
         raise SessionError(f"{folder} can't be made: {error}. Choose a folder that you may write to.") from error
+    for index in numbers if reopen else ():
+        for name in listed(folder):
+            if numbers_in(name) == (index, numbers[index]):
+                with contextlib.suppress(SessionError, OSError):  # it can be read as it is
+                    trim(folder / name)
     if numbers and not reopen:
         raise SessionError(f"{folder} holds raw data already. Choose another run folder, or go on with reopen.")
     return numbers

@@ -180,13 +180,13 @@ def characterisations(run: Run) -> Section | None:
     files = sorted(run.folder.glob(f"{PREFIX}*.h5"))
     if not files:
         return None
-    body = join(*(_characterisation(file) for file in files))
+    body = join(*(_characterisation(file, run.identifier) for file in files))
     return Section(name="characterisation", title="Characterisation of the systems", body=body)
 
 
-def _characterisation(file: Path) -> Markup:
+def _characterisation(file: Path, run: str) -> Markup:
     try:
-        return _described(load(file), file)
+        return _described(load(file, run=run), file)
     except SessionError as error:
         return element("p", str(error), class_="warn")
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # another program's

@@ -151,11 +151,12 @@ class Run:
         """Return what characterising the run's systems found, before its first step or later, oldest first.
 
         Raises:
-            SessionError: One of the files can't be read.
+            SessionError: One of the files can't be read, or belongs to another run.
         """
         from ..characterisation import load  # it writes its files as sessions do, and imports them
 
-        return tuple(sorted(map(load, self.characterisation_files), key=lambda found: found.created))
+        found = (load(path, run=self.identifier) for path in self.characterisation_files)
+        return tuple(sorted(found, key=lambda one: one.created))
 
     def frame(self, name: frames.TableName = "steps") -> pd.DataFrame:
         """Return a table for pandas: see `physnet.session.frames.frame`."""

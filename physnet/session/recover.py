@@ -19,7 +19,7 @@ from ..errors import SessionError
 from ..printable import printable
 from ..raw.files import open_plain
 from ..raw.layout import FOLDER
-from ..raw.repair import Segments, verify
+from ..raw.repair import Segments, trim, verify
 from . import checkpoint, disk, layout, leftovers, losses
 from .checkpoint import Checkpoint
 from .layout import CHECKPOINTS, SESSION
@@ -126,7 +126,7 @@ def _recover(folder: Path, report: Report, unborn: Sequence[Leftover]) -> None:
         report.found.append(why)
         report.lost.append(f"checkpoint {name.name}")
         _put_aside(report, name)
-    _mend_raw(folder, report)
+    _mend_raw(folder, report, left.about.run)
     ends = losses.told(left, report.checkpoints)
     report.missing += ends.missing if not ends.lost else []
     notes = [*[f"{part}: lost" for part in (*ends.lost, *left.lost)], *left.assumed]
@@ -305,12 +305,12 @@ def _put_aside(report: Report, path: Path) -> None:
         disk.rename(path, target)
 
 
-def _mend_raw(folder: Path, report: Report) -> None:
+def _mend_raw(folder: Path, report: Report, run: str) -> None:
     if not is_folder(folder / FOLDER):
         return
     where = None if report.dry else folder
     with tempfile.TemporaryDirectory(prefix=".recover-", dir=where, ignore_cleanup_errors=True) as scratch:
-        raw: Segments | None = verify(folder, Path(scratch))
+        raw: Segments | None = verify(folder, Path(scratch), run)
         if raw is None:
             return
         for name, count in raw.torn.items():
@@ -324,6 +324,12 @@ def _mend_raw(folder: Path, report: Report) -> None:
             _put_aside(report, one.path)
             if not report.dry:
                 disk.rename(one.copy, one.path)
+                trim(one.path)
+        for path in raw.roomy:
+            report.found.append(f"raw/{path.name} is longer than its rows")
+            report.repaired.append(f"raw/{path.name}: cut to its rows")
+            if not report.dry:
+                trim(path)
         for path, why in raw.unreadable:
             report.found.append(f"raw/{path.name} can't be read: {why}")
             report.lost.append(f"all rows of raw/{path.name}")

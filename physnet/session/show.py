@@ -96,7 +96,7 @@ def _characterised(run: Run) -> Iterator[tuple[str, str]]:
     for index, file in enumerate(run.characterisation_files):
         label = "" if index else "characterised"
         try:
-            found = load(file)
+            found = load(file, run=run.identifier)
         except SessionError as error:
             yield label, str(error)
             continue

@@ -6,18 +6,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import h5py
 import matplotlib.image
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import physnet
-from physnet.characterisation import ALPHA, DEFAULT, FEWEST, Characterisation, characterise, load, save
+from physnet.characterisation import ALPHA, DEFAULT, FEWEST, Characterisation, characterise, load, save, storage
 from physnet.characterisation.figure import write_figure
 from physnet.characterisation.plan import make_plan
 from physnet.characterisation.statistics import power
 from physnet.contracts import Passes, PhysicalSystem, Reading
 from physnet.errors import InputError, MeasurementError, SessionError, Stopped
+from physnet.session.contents import HASH, hashed
+from physnet.session.safety import Source
 from physnet.simulators.impairments import Impaired
 
 DRIVES, RESPONSES = 8, 6
@@ -114,6 +117,11 @@ def test_a_characterisation_survives_the_disk_with_its_units(found: Characterisa
     path = save(found, tmp_path / "new")
     assert path.name == "characterisation-clean-bench.h5"
     back = load(path)
+    with pytest.raises(SessionError, match="belongs to another run"):
+        load(save(found, tmp_path / "run", run="a" * 32), run="b" * 32)
+    for run in ("", "a" * 32):
+        assert repr(load(tmp_path / "run" / path.name, run=run)) == repr(back)
+    assert repr(load(path, run="b" * 32)) == repr(back)  # it names no run
     assert repr(back.quantities) == repr(dict(found.quantities))
     assert back["noise"].unit == "mV"
     assert back.traces.keys() == found.traces.keys()
@@ -212,3 +220,19 @@ def test_rows_that_were_measured_again_are_counted_and_left_out_of_the_memory() 
 def test_a_system_that_gives_nothing_is_a_fault() -> None:
     with Flaky(dead=True) as system, pytest.raises(MeasurementError, match="no usable response"):
         characterise(system, passes=FEWEST)
+
+
+def test_a_characterisation_of_schema_2_names_no_run_and_is_read(found: Characterisation, tmp_path: Path) -> None:
+    path = save(found, tmp_path, run="a" * 32)
+    expected = repr(load(path))
+    with h5py.File(path, "r+") as file:
+        del file["entry"].attrs["run"]
+    with pytest.raises(SessionError, match="can't be read"):
+        load(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["physnet_characterisation"] = 2
+    with pytest.raises(SessionError, match="does not match its hash"):
+        load(path)  # the run was part of it
+    with h5py.File(path, "r+") as file:
+        file["entry"].attrs[HASH] = hashed(storage._values(Source(file)))
+    assert repr(load(path, run="b" * 32)) == expected

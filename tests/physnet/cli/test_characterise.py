@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,10 @@ def test_a_run_can_be_characterised_first_and_its_passes_count(call: Call, tmp_p
     assert (folder / "characterisation-upper.png").exists()
     shown = call("show", folder).stdout
     assert "characterised" not in call("show", tmp_path / "plain").stdout
+    # a file from another run's folder is told from one of this run
+    other = Path(plain["session"])
+    shutil.copy(folder / "characterisation-lower.h5", other)
+    assert "belongs to another run" in " ".join(call("show", other).stdout.split())
     found = open_run(folder).characterisations()
     assert {one.name for one in found} == {"lower", "upper"}
     for one in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import json
 import os
 import shutil
@@ -17,6 +19,8 @@ import pytest
 from physnet.errors import SessionError, SpecError
 from physnet.raw import RawWriter, open_raw
 from physnet.raw.layout import inspect
+from physnet.raw.reader import check_owner
+from physnet.raw.repair import trim
 from physnet.raw.spec import spec_from_json, spec_to_json
 
 ROWS = 40
@@ -288,6 +292,79 @@ def test_segments_of_two_runs_in_one_folder_are_refused(tmp_path: Path, raw: Mod
             writer.observer("bench")(raw.exchange(10 * number, 10, bench))
     with pytest.raises(SessionError, match="two runs"):
         open_raw(tmp_path)
+
+
+def test_segments_that_name_another_run_are_refused(tmp_path: Path, raw: ModuleType) -> None:
+    for run in ("a", "b"):
+        with RawWriter(tmp_path / run, {"bench": raw.spec()}, run=run * 32) as writer:
+            writer.observer("bench")(raw.exchange(0, 5))
+    first = tmp_path / "a" / "raw" / "00-bench-000001.h5"
+    assert inspect(first).run == "a" * 32
+    second = first.with_name("00-bench-000002.h5")
+    shutil.copy(tmp_path / "b" / "raw" / first.name, second)
+    with h5py.File(second, "r+") as file:
+        file["entry/data"].attrs["segment"] = 2
+    with pytest.raises(SessionError, match=r"segments of 'bench' .* are of two runs"):
+        open_raw(tmp_path / "a")
+    check_owner(inspect(first), "a" * 32)
+    check_owner(inspect(first), "")
+    with pytest.raises(SessionError, match="belongs to another run"):
+        check_owner(inspect(second), "a" * 32)
+
+
+def test_segments_of_schema_1_can_be_read_and_gone_on_with(tmp_path: Path, raw: ModuleType) -> None:
+    path = tmp_path / "raw" / "00-bench-000001.h5"
+    path.parent.mkdir()
+    path.write_bytes(gzip.decompress(Path(__file__).with_name("schema_1.h5.gz").read_bytes()))
+    structure = inspect(path)
+    assert (structure.run, structure.seed, structure.rows) == ("", 3, 5)
+    check_owner(structure, "any")
+    with RawWriter(tmp_path, {"bench": raw.spec()}, reopen=True, run="a" * 32) as writer:
+        writer.observer("bench")(raw.exchange(15, 5))
+    rows = open_raw(tmp_path).system().arrays()
+    np.testing.assert_array_equal(rows.pass_number, np.arange(10, 20))
+    np.testing.assert_array_equal(rows.drive[:5], raw.exchange(10, 5).drive)
+    np.testing.assert_array_equal(rows.meta["position"], np.arange(10))
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_trimming_keeps_every_row_that_was_begun(tmp_path: Path, raw: ModuleType, spread: bool) -> None:
+    bench = raw.spec(response=(3, 4), dtype="complex64")
+    exchange = raw.exchange(10, 9, bench, dtype="complex64")
+    if spread:
+        reading = dataclasses.replace(exchange.reading, spread=np.ones((9, 3, 4), np.float32))
+        exchange = dataclasses.replace(exchange, reading=reading)
+    with RawWriter(tmp_path / "run", {"bench": bench}, seed=7, run="c" * 32) as writer:
+        writer.observer("bench")(exchange)
+        writer.flush()
+        shutil.copytree(tmp_path / "run", tmp_path / "killed")
+    (path,) = (tmp_path / "killed" / "raw").iterdir()
+    structure = inspect(path)
+    with open(path, "r+b") as stream:  # the last row is torn: its checksum is wrong
+        stream.seek(structure.places["crc32"].offset + 8 * 4)
+        stream.write(b"\1\2\3\4")
+    before = open_raw(tmp_path / "killed").system()
+    assert (before.rows, before.damaged, structure.rows > 1000) == (8, 1, True)
+    rows = before.arrays()
+    assert trim(path)
+    assert not trim(path)
+    after = open_raw(tmp_path / "killed").system()
+    assert (after.rows, after.damaged, after.spec) == (8, 1, before.spec)
+    for name in ("meta", "drive", "response", "spread"):
+        np.testing.assert_array_equal(getattr(after.arrays(), name), getattr(rows, name))
+    found = inspect(path)
+    assert (found.rows, found.spec, found.run, found.seed) == (9, structure.spec, "c" * 32, 7)
+    assert path.stat().st_size < 20_000
+
+
+def test_trimming_a_segment_without_rows_removes_it(segment: Path) -> None:
+    structure = inspect(segment)
+    data = bytearray(segment.read_bytes())
+    for place in structure.places.values():
+        data[place.offset : place.offset + ROWS * place.row_bytes] = bytes(ROWS * place.row_bytes)
+    segment.write_bytes(data)
+    assert trim(segment)
+    assert not segment.exists()
 
 
 def test_a_folder_without_raw_data_says_how_to_get_some(tmp_path: Path) -> None:

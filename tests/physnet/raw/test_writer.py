@@ -24,6 +24,7 @@ import pytest
 from physnet.errors import SessionError, StorageError
 from physnet.raw import RawWriter, open_raw
 from physnet.raw import segment as segments
+from physnet.raw.reader import rows_begun
 from physnet.raw.track import Track
 
 CHILD = Path(__file__).with_name("raw_child.py")
@@ -365,7 +366,7 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path, raw: ModuleType, share:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_killed_process_loses_no_flushed_row_and_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_flushed_row_and_can_be_gone_on_with(tmp_path: Path, raw: ModuleType) -> None:
     generator = random.Random(3)
     damaged = 0
     for _ in range(3):
@@ -385,6 +386,18 @@ def test_a_killed_process_loses_no_flushed_row_and_can_be_gone_on_with(tmp_path:
         assert (np.diff(rows.meta["position"]) > 0).all()
         damaged += 21  # what is not flushed yet is written together
         assert system.damaged <= damaged
+    # each that went on gave back the room that the one before had left
+    assert [rows_begun(structure) == structure.rows for structure in system.segments[:-1]] == [True] * (
+        len(system.segments) - 1
+    )
+    before = {one.path: one.path.stat().st_size for one in system.segments}
+    with RawWriter(tmp_path, {"bench": raw.spec()}, reopen=True):
+        after = {path: path.stat().st_size for path in before if path.exists()}
+    last = system.segments[-1].path
+    assert {**before, last: 0} == {**after, last: 0} and after.get(last, 0) < before[last]
+    found = open_raw(tmp_path).system()
+    assert (found.index.digest, found.damaged) == (system.index.digest, system.damaged)
+    assert all(rows_begun(structure) == structure.rows for structure in found.segments)
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a small disk of its own")

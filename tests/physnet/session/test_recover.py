@@ -452,6 +452,43 @@ def test_raw_data_are_verified_and_cut_segments_kept(
     _sound(folder)
 
 
+def test_raw_data_of_a_killed_run_give_back_their_room_and_those_of_another_run_are_moved_away(
+    done: Path, copy: Callable[[Path], Path], damage: ModuleType, tmp_path: Path
+) -> None:
+    folder, raw = copy(done), damage.neighbour("raw_child", "raw")
+    own = open_run(folder).identifier
+    for where, run in ((tmp_path / "own", own), (tmp_path / "other", "another")):
+        with RawWriter(where, {"slab": raw.spec()}, run=run) as writer:
+            writer.observer("slab")(raw.exchange(0, 30))
+            writer.flush()
+            shutil.copytree(where / "raw", tmp_path / f"killed {run}")  # as it is while it goes on
+    shutil.copytree(tmp_path / f"killed {own}", folder / "raw")
+    foreign = folder / "raw" / "00-slab-000002.h5"
+    shutil.copy(tmp_path / "killed another" / "00-slab-000001.h5", foreign)
+    with h5py.File(foreign, "r+") as file:  # whoever swaps files may number them as well
+        file["entry/data"].attrs["segment"] = 2
+    opened = open_raw(folder)
+    assert opened.system().rows == 30
+    assert len(opened.unreadable) == 1 and "belongs to another run" in opened.unreadable[0]
+    (segment,) = set((folder / "raw").iterdir()) - {foreign}
+    size = segment.stat().st_size
+    dry = recover(folder, dry_run=True)
+    assert segment.stat().st_size == size
+    report = recover(folder)
+    assert report.found == dry.found
+    assert report.found[0] == f"raw/{segment.name} is longer than its rows"
+    assert f"raw/{segment.name}: cut to its rows" in report.repaired
+    assert report.lost == [f"all rows of raw/{foreign.name}"]
+    assert (folder / DAMAGED / foreign.name).exists()
+    assert segment.stat().st_size < size / 1000
+    expected = raw.exchange(0, 30)
+    rows = open_raw(folder).system().arrays()
+    np.testing.assert_array_equal(rows.pass_number, expected.passes)
+    np.testing.assert_array_equal(rows.drive, expected.drive)
+    np.testing.assert_array_equal(rows.response, expected.reading.response)
+    _sound(folder)
+
+
 def _tree(node: Node) -> dict[str, Any]:
     return {name: (child.address, _tree(child)) for name, child in node.children.items()}
 
