@@ -116,7 +116,8 @@ def test_tones_in_a_storm_are_those_of_the_medium(clock: Clock) -> None:
     wire = physnet.system(wire_bench.direct, drives=tones, responses=2 * tones, response_dtype="complex128")
     assert_equal_ends(right, trained(wire, **options)[0])
     assert clock.waits > EXCHANGES["tones"] and clock.late < BUSY
-    assert {"timeout", "disconnected", "refused", "garbled", "rejected", "miscounted"} <= set(bench.faults)
+    # A missed trigger is counted as such where nothing else befell its burst, which test_one_fault shows.
+    assert {"timeout", "disconnected", "refused", "garbled", "rejected"} <= set(bench.faults)
 
 
 @pytest.mark.timeout(240)
