@@ -5,7 +5,6 @@ Axis letters: none; a batch is always the first axis, `n` rows.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,11 @@ from numpy.typing import NDArray
 from ..contracts import Array, Passes
 from ..passes import fields_of
 from ..port import Exchange
+
+try:  # the same sums as zlib's, up to five times as fast: every byte of a row is summed
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
 
 POSIX = "seconds since 1970-01-01 00:00:00 UTC"
 CRC = "crc32"
@@ -153,7 +157,7 @@ def checksums(rows: RawRows) -> list[int]:
     for part in (rows.meta, rows.drive, rows.response, rows.spread):
         if part is not None and len(rows):
             flat: Any = np.ascontiguousarray(part).reshape(-1).view(np.uint8).reshape(len(rows), -1)
-            found = list(map(zlib.crc32, flat, found))
+            found = list(map(crc32, flat, found))
     return found
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -33,6 +35,8 @@ from .track import Track
 _TEMPORARY = (".part-", ".cut-")
 _BATCH = 16 << 20
 """Bytes that are written at once."""
+_NICE = 10
+"""How much the writing thread gives way to the run's own, which share a few cores with it; a full queue ends that."""
 _GATHER = 0.25
 """Seconds for which fewer bytes wait for more to come: every portion costs two dozen calls, whatever is in it."""
 
@@ -257,6 +261,7 @@ class RawWriter:
 
     def _work(self) -> None:
         """Write what is in the queue; after a fault, wait for `retry`. An item leaves the queue when it is written."""
+        _give_way()
         while True:
             with self._changed:
                 while not self._ending and (not self._queue or self._error is not None):
@@ -339,3 +344,10 @@ def _prepare(folder: Path, *, reopen: bool) -> dict[int, int]:
     if numbers and not reopen:
         raise SessionError(f"{folder} holds raw data already. Choose another run folder, or go on with reopen.")
     return numbers
+
+
+def _give_way() -> None:
+    """Let the calling thread run where others leave room, on systems whose threads have a priority of their own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
