@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import select
 import socket
+import struct
 
 from physnet.errors import InputError
 
@@ -24,6 +26,12 @@ def parse_socket_resource(resource: str) -> tuple[str, int] | None:
 
 
 _SCATTERS = hasattr(socket.socket, "recvmsg_into")  # not on Windows
+_WAITS = os.name == "posix"
+"""Whether a call that receives can be told how long to wait: one call instead of two for each piece."""
+_NOW = socket.MSG_DONTWAIT if _WAITS else 0
+_TIME = struct.Struct("@ll")  # of `struct timeval`
+_LATE = 1e-3  # s by which a wait may pass the deadline, so that not each needs another limit
+_LONGEST = 1e6  # s; no answer takes as long, and it fits where a time has 32 bits
 
 
 class SocketTransport(BufferedTransport):
@@ -52,6 +60,7 @@ class SocketTransport(BufferedTransport):
         self._chunk = chunk
         self._socket: socket.socket | None = None
         self._watch: _Watch | None = None
+        self._limit = 0.0  # longest wait of a receiving call, in s; 0 while none is set
         self._more = False  # the last answer filled its buffer: the next piece need not be waited for
 
     def _connect(self, deadline: Deadline) -> None:
@@ -68,7 +77,8 @@ class SocketTransport(BufferedTransport):
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setblocking(False)
+            connection.setblocking(_WAITS)
+            self._limit = 0.0
             self._watch = _Watch(connection)
         except OSError as error:
             raise self.disconnected(error) from error
@@ -87,7 +97,7 @@ class SocketTransport(BufferedTransport):
         with memoryview(data) as view:
             while sent < length:
                 try:
-                    sent += connection.send(view[sent : sent + chunk])
+                    sent += connection.send(view[sent : sent + chunk], _NOW)
                 except (BlockingIOError, InterruptedError):
                     if deadline.passed or not _writable(connection, deadline.remaining):
                         raise self.timeout(f"sending ({sent} of {length} bytes are gone)") from None
@@ -108,10 +118,12 @@ class SocketTransport(BufferedTransport):
         ready = self._more
         while True:
             left = deadline.remaining
-            if not left or not (ready or watch.readable(left)):
+            if not left or not (_WAITS or ready or watch.readable(left)):
                 raise self.timeout("the answer")
             ready = False
             try:
+                if _WAITS and not left / 2 <= self._limit <= left + _LATE:
+                    self._wait_at_most(connection, left)
                 count = connection.recvmsg_into(buffers)[0] if _SCATTERS else connection.recv_into(buffers[0])
             except (BlockingIOError, InterruptedError):
                 continue
@@ -122,12 +134,18 @@ class SocketTransport(BufferedTransport):
             self._more = count >= length
             return count
 
+    def _wait_at_most(self, connection: socket.socket, seconds: float) -> None:
+        """Have a call that receives wait so long and no longer. It is asked again when that was too short."""
+        self._limit = min(seconds, _LONGEST)
+        whole, rest = divmod(math.ceil(self._limit * 1e6), 1_000_000)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(whole, rest))
+
     def _peek(self) -> bytes:
         connection, watch = self._socket, self._watch
         if connection is None or watch is None or not watch.readable(0):
             return b""
         try:
-            found = connection.recv(64, socket.MSG_PEEK)
+            found = connection.recv(64, socket.MSG_PEEK | _NOW)
         except (BlockingIOError, InterruptedError):
             return b""
         except OSError as error:
