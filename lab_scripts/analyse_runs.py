@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-NEWEST = 2
+NEWEST = 3
 """Newest layout (`physnet_schema`) that this script was written for."""
 
 

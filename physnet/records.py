@@ -26,6 +26,8 @@ class PassCount:
         invalid: Rows that came back unusable (invalid, NaN, or lost in a batch that broke).
         clipped_drive: Values that an encoder clipped because it was asked to.
         clipped_response: Rows flagged as clipped by the system.
+        parameter_writes: Times that parameters of the system were written. A write presents nothing.
+        cache_hits: Rows answered from a cache. They are not passes.
         seconds: Time spent inside the system, in s.
     """
 
@@ -34,6 +36,8 @@ class PassCount:
     invalid: int = 0
     clipped_drive: int = 0
     clipped_response: int = 0
+    parameter_writes: int = 0
+    cache_hits: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: PassCount) -> PassCount:

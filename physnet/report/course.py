@@ -28,6 +28,7 @@ _COUNTED = {
     "clipped_drive": "drive values clipped by an encoder",
     "clipped_response": "rows flagged as clipped by the system",
 }
+_BESIDE = {"parameter_writes": "parameter writes", "cache_hits": "rows answered from a cache"}
 _PARTS = {
     "measuring": "measuring (training)",
     "digital": "digital (training)",
@@ -104,6 +105,9 @@ def time(run: Run) -> Section:
                 f"{number(passes)} passes in {duration(spent)} of measuring: {number(passes / spent)} passes/s",
             )
         )
+    for name, what in _BESIDE.items():
+        if steps[name].any():
+            said.append((what, f"{number(int(steps[name].sum()))} in training; they are not passes"))
     joules = steps.get("joules")
     if joules is not None and np.isfinite(joules).any():
         total = float(np.nansum(joules))

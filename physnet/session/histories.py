@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .migrate import ABSENT
 from .table import Column, Rows, blank, empty
 
 Values = Mapping[str, NDArray[Any]]
@@ -37,7 +38,8 @@ def current(tables: Mapping[str, Rows], columns: Mapping[str, Sequence[Column]])
 
     Args:
         tables: The sound rows of each table, of any schema.
-        columns: Columns of every table of the present schema. What an older one lacks is filled: attempt 0, and NaN.
+        columns: Columns of every table of the present schema. What an older one lacks is filled: NaN, and
+            0 in `ABSENT`.
     """
     values = {name: _filled(tables.get(name), columns[name]) for name in columns}
     steps = values["steps"]
@@ -85,7 +87,7 @@ def _filled(rows: Rows | None, columns: Sequence[Column]) -> Values:
     missing = blank(columns, count)
     return {
         column.name: rows.values.get(
-            column.name, np.zeros(count, np.int64) if column.name == "attempt" else missing[column.name]
+            column.name, np.zeros(count, np.int64) if column.name in ABSENT else missing[column.name]
         )
         for column in columns
     }

@@ -41,7 +41,7 @@ from .attributes import attach
 from .overlay import Overlay, in_place
 from .table import Column
 
-SCHEMA = 2
+SCHEMA = 3
 FORMAT = ("v110", "v110")
 """File format of HDF5 1.10 (2016): the oldest whose structure has checksums throughout."""
 SESSION, CHECKPOINTS, RESERVE = "session.h5", "checkpoints", ".reserve"
@@ -61,6 +61,7 @@ MOST_ROOM = 65536
 def step_columns(metrics: Mapping[str, str], layers: int, schema: int = SCHEMA) -> tuple[Column, ...]:
     """Columns of `/entry/steps`."""
     newer = ("digital_seconds", "log_seconds", "idle_seconds") if schema > 1 else ()
+    counted = ("parameter_writes", "cache_hits") if schema > 2 else ()
     return (
         *(Column(name=name, dtype="<i8") for name in ("step", "attempt", "epoch")),
         Column(name="time", dtype="<f8", units=POSIX),
@@ -68,7 +69,7 @@ def step_columns(metrics: Mapping[str, str], layers: int, schema: int = SCHEMA) 
         *(Column(name=name, dtype="<f8", width=layers, units=units) for name, units in metrics.items()),
         *(
             Column(name=name, dtype="<i8")
-            for name in ("passes", "retries", "invalid", "clipped_drive", "clipped_response")
+            for name in ("passes", "retries", "invalid", "clipped_drive", "clipped_response", *counted)
         ),
         Column(name="system_seconds", dtype="<f8", units="s"),
         *(Column(name=name, dtype="<f8", units="s") for name in newer),

@@ -242,7 +242,7 @@ def _replace(report: Report, left: Remains, notes: Sequence[str], *, damaged: bo
     if left.running:
         done.append("its status: killed")
     if older:
-        done.append(f"its schema: {layout.SCHEMA}; what it did not record is NaN, or attempt 0")
+        done.append(f"its schema: {layout.SCHEMA}; what it did not record is NaN, or 0 where nothing was to be counted")
     report.repaired += done
     stamp = f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
     kept = _free(path.with_name(f"{SESSION}.schema-{left.about.schema}" if older else f"{SESSION}.damaged-{stamp}"))

@@ -141,6 +141,9 @@ def _progress(run: Run) -> Iterator[tuple[str, str]]:
             "clipped_response": "clipped responses",
         }
         yield "", "in training: " + ", ".join(f"{int(steps[name].sum())} {text}" for name, text in names.items())
+        others = {"parameter_writes": "parameter writes", "cache_hits": "rows from a cache, which are not passes"}
+        if any(steps[name].any() for name in others):
+            yield "", ", ".join(f"{int(steps[name].sum())} {text}" for name, text in others.items())
         total, system = float(steps["seconds"].sum()), float(steps["system_seconds"].sum())
         share = f" ({100 * system / total:.0f} %)" if total > 0 else ""
         whole = f"; {duration(result.seconds)} for the whole run" if result and result.seconds >= 0 else ""

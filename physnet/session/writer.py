@@ -231,6 +231,7 @@ class Session:
         values: list[Any] = [record.step, self.attempt, record.epoch, record.time, record.seconds]
         values += [record.metrics[name] for name in self._plan.metrics]
         values += [count.passes, count.retries, count.invalid, count.clipped_drive, count.clipped_response]
+        values += [count.parameter_writes, count.cache_hits]
         values += [count.seconds, record.digital_seconds, record.log_seconds, record.idle_seconds, record.joules]
         self._append("steps", values)
 

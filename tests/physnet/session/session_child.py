@@ -66,7 +66,16 @@ def step(number: int, layers: int = 2) -> StepRecord:
             "loss": (1.0 / (number + 1),) * layers,
             "goodness_gap": tuple(number + 0.5 * n for n in range(layers)),
         },
-        count=PassCount(passes=20, retries=number % 3, invalid=1, clipped_drive=2, clipped_response=3, seconds=0.25),
+        count=PassCount(
+            passes=20,
+            retries=number % 3,
+            invalid=1,
+            clipped_drive=2,
+            clipped_response=3,
+            parameter_writes=4 + number,
+            cache_hits=5,
+            seconds=0.25,
+        ),
         seconds=0.5,
     )
 

@@ -27,6 +27,15 @@ def old(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.fixture
+def resumed(tmp_path: Path) -> Path:
+    """A run that physnet recorded when its schema was 2: interrupted after 4 steps, and gone on with from 2."""
+    packed = Path(__file__).with_name("schema_2.h5.gz").read_bytes()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "session.h5").write_bytes(gzip.decompress(packed))
+    return tmp_path / "run"
+
+
 def test_a_session_of_schema_1_holds_the_same_afterwards(old: Path) -> None:
     before, bytes_before = open_run(old), (old / "session.h5").read_bytes()
     report = recover(old)
@@ -40,6 +49,21 @@ def test_a_session_of_schema_1_holds_the_same_afterwards(old: Path) -> None:
     assert not report.lost and report.kept == [old / "session.h5.schema-1"]
     assert (old / "session.h5.schema-1").read_bytes() == bytes_before
     assert recover(old).sound
+
+
+def test_a_session_of_schema_2_holds_the_same_afterwards(resumed: Path) -> None:
+    before = open_run(resumed)
+    report = recover(resumed)
+    after = open_run(resumed)
+    assert (before.schema, after.schema) == (2, layout.SCHEMA)
+    for field in dataclasses.fields(Run):
+        if field.name != "schema":
+            assert repr(getattr(before, field.name)) == repr(getattr(after, field.name)), field.name
+    assert not report.lost and report.kept == [resumed / "session.h5.schema-2"]
+    for run in (before, after):  # there was nothing to count, and that is known
+        assert run.steps["step"].tolist() == [0, 1, 2, 3, 4, 5]
+        assert run.steps["parameter_writes"].tolist() == run.steps["cache_hits"].tolist() == [0] * 6
+    assert recover(resumed).sound
 
 
 def test_what_was_not_recorded_then_is_not_made_up(old: Path) -> None:
@@ -82,7 +106,7 @@ def test_a_newer_schema_is_left_to_a_newer_physnet(tmp_path: Path, small_run: Mo
     Session.create(tmp_path / "run", small_run.plan()).abort("interrupted", "at once")
     with h5py.File(tmp_path / "run" / "session.h5", "r+") as file:
         file.attrs["physnet_schema"] = layout.SCHEMA + 1
-    with pytest.raises(SessionError, match=r"schema 3.*Update physnet"):
+    with pytest.raises(SessionError, match=r"schema 4.*Update physnet"):
         recover(tmp_path / "run")
 
 

@@ -53,7 +53,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(finished: Path, tmp_path: Path) -> None:
     with h5py.File(_copy(finished, tmp_path), "r+") as file:
         file.attrs["physnet_schema"] = layout.SCHEMA + 1
-    with pytest.raises(SessionError, match=r"schema 3.*Update physnet"):
+    with pytest.raises(SessionError, match=r"schema 4.*Update physnet"):
         open_run(tmp_path)
 
 

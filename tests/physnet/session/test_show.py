@@ -45,6 +45,7 @@ def test_the_summary_tells_what_a_run_did(tmp_path: Path, small_run: ModuleType)
         "and 23 more",
         "final weights, sha256",
         "done: all epochs done",
+        "555 parameter writes, 150 rows from a cache, which are not passes",
         "no response statistics of layer1",
     ):
         assert expected in text

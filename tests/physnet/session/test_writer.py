@@ -51,6 +51,7 @@ def test_a_run_comes_back_as_it_was_recorded(tmp_path: Path, small_run: ModuleTy
     assert run.steps["step"].tolist() == list(range(30))
     assert run.steps["goodness_gap"][7].tolist() == [7.0, 7.5]
     assert run.steps["retries"].sum() == 30
+    assert run.steps["parameter_writes"].tolist() == list(range(4, 34)) and run.steps["cache_hits"].tolist() == [5] * 30
     assert run.steps["system_seconds"].tolist() == [0.25] * 30
     np.testing.assert_array_equal(run.epochs["validation_accuracy"], [0.5, math.nan])
     assert [(event.level, event.message) for event in run.events] == [("warning", "detector warm: 31 °C")]
