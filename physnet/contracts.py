@@ -325,8 +325,18 @@ class Tunable(Protocol):
         """Shape, bounds and unit of each parameter."""
         ...
 
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """Copies of the parameters as they are; before the first write, what the system starts with.
+
+        Known before the system is opened: training begins from here.
+        """
+        ...
+
     def configure(self, values: Mapping[str, NDArray[Any]]) -> int:
         """Write parameters and return the version of the configuration, which grows by one at every write.
+
+        Parameters that are not named stay as they are.
 
         Raises:
             DriveError: A value is out of its bounds. Nothing was written.

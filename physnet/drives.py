@@ -63,6 +63,42 @@ def check_drive(system: SystemSpec, drive: torch.Tensor) -> None:
     _check_joint(system, value)
 
 
+def check_parameter(system: str, name: str, spec: DriveSpec, value: torch.Tensor) -> torch.Tensor:
+    """Refuse a value of a parameter that its spec does not allow.
+
+    Args:
+        system: Name of the system.
+        name: Name of the parameter.
+        spec: What may be written to it.
+        value: Shape `spec.shape` or `(channels,)`, in the parameter's unit.
+
+    Returns:
+        It in double precision, shape `spec.shape`, rounding errors cut back to its limits.
+
+    Raises:
+        DriveError: Wrong shape, not finite, out of range, or not in the domain.
+    """
+    if tuple(value.shape) not in (spec.shape, (spec.channels,)) or value.is_complex():
+        raise DriveError(
+            f"parameter {name} of {system} must be {spec.channels} real numbers of shape {spec.shape}, got "
+            f"{value.dtype} of shape {tuple(value.shape)}; nothing was written."
+        )
+    row = value.detach().to("cpu", torch.float64).reshape(1, spec.channels)
+    low, high, slack = _limits(spec, row)
+    wrong = ~((row >= low - slack) & (row <= high + slack))
+    rule = f"{spec.low_array.min():g} to {spec.high_array.max():g} {spec.unit}"
+    if spec.domain == "binary":
+        wrong |= torch.minimum((row - low).abs(), (row - high).abs()) > slack
+        rule = f"binary, {spec.low_array.min():g} or {spec.high_array.max():g} {spec.unit}"
+    if bool(wrong.any()):
+        channel = int(torch.nonzero(wrong[0])[0])
+        raise DriveError(
+            f"parameter {name} of {system} must be {rule}, got {row[0, channel].item():g} in channel {channel}; "
+            "nothing was written. Keep it within what the system declares."
+        )
+    return fit_drive(spec, row)[0]
+
+
 def fit_drive(spec: DriveSpec, drive: torch.Tensor) -> torch.Tensor:
     """Cut rounding errors of a checked drive back to its limits and give it the system's shape.
 

@@ -70,12 +70,14 @@ class PassForecast:
         purposes: Passes by purpose, those of every system together.
         systems: Passes by name of the system.
         calls: Calls of `measure` by name of the system.
+        writes: Writes of parameters by name of the system.
         limited: Why the run may end before that; empty when it can't.
     """
 
     purposes: Mapping[str, int]
     systems: Mapping[str, int] = field(default_factory=dict)
     calls: Mapping[str, int] = field(default_factory=dict)
+    writes: Mapping[str, int] = field(default_factory=dict)
     limited: str = ""
 
     @property
@@ -87,16 +89,16 @@ class PassForecast:
 @contextmanager
 def stood_in(network: Network) -> Iterator[dict[Port, StandIn]]:
     """Put a stand-in behind every port; afterwards the systems and their counts are as they were."""
-    before = [(port, port.system, port.spec, port.count) for port in network.ports]
+    before = [(port, port.system, port.spec, port.count, port.written) for port in network.ports]
     stand_ins = {}
     try:
-        for port, _, spec, _ in before:
+        for port, _, spec, _, _ in before:
             stand_ins[port] = StandIn(spec)
             port.system, port.spec, port.count = stand_ins[port], stand_ins[port].spec, PassCount()
         yield stand_ins
     finally:
-        for port, system, spec, count in before:
-            port.system, port.spec, port.count = system, spec, count
+        for port, system, spec, count, written in before:
+            port.system, port.spec, port.count, port.written = system, spec, count, written
 
 
 def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
@@ -119,7 +121,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
     network, rule, options = trainer.network, trainer.rule, trainer.options
     fresh, ready = trainer.tensors(), trainer.ready
     samples = {part: len(getattr(trainer.data, part).y) for part in ("train", "validation", "test")}
-    totals = {name: [0, 0] for name in names.values()}
+    totals = {name: [0, 0, 0] for name in names.values()}
     purposes: dict[str, int] = {}
 
     with stood_in(network) as stand_ins:
@@ -131,6 +133,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
                 rows += times * port.count.passes
                 totals[names[port]][0] += times * port.count.passes
                 totals[names[port]][1] += times * stand_in.calls
+                totals[names[port]][2] += times * port.count.parameter_writes
                 port.count, stand_in.calls = PassCount(), 0
             purposes[purpose] = purposes.get(purpose, 0) + rows
 
@@ -183,6 +186,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
         purposes=purposes,
         systems={name: count[0] for name, count in totals.items()},
         calls={name: count[1] for name, count in totals.items()},
+        writes={name: count[2] for name, count in totals.items()},
         limited=" or ".join(why),
     )
 
@@ -198,6 +202,7 @@ def declared_seconds(found: PassForecast, specs: Mapping[str, SystemSpec]) -> fl
     for name, spec in specs.items():
         cost = spec.cost
         seconds += found.systems[name] * (cost.per_pass + cost.settle) + found.calls[name] * cost.per_batch
+        seconds += found.writes.get(name, 0) * cost.parameter_write
     return seconds if seconds > 0 else math.nan
 
 

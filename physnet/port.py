@@ -7,7 +7,7 @@ take, measures again what came back unusable, keeps what was measured when a bat
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .contracts import Array, Flag, Passes, PhysicalSystem, Reading
-from .drives import check_drive, fit_drive
+from .contracts import Array, DriveSpec, Flag, Passes, PhysicalSystem, Reading, Tunable
+from .drives import check_drive, check_parameter, fit_drive
 from .errors import DriveError, InputError, MeasurementError, ResponseError, TransportError
 from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
@@ -129,6 +129,13 @@ class Port:
         limits = [limit for limit in (chunk, self.spec.max_batch, prompt) if limit is not None]
         self.chunk = min(limits) if limits else None
         self.count = PassCount()
+        tunable = isinstance(system, Tunable)
+        self.parameters: Mapping[str, DriveSpec] = dict(system.parameters) if tunable else {}
+        """What can be written to the system; empty for one that is not tunable."""
+        self.values: Mapping[str, NDArray[Any]] = dict(system.values) if tunable else {}
+        """What the parameters were when the port was made."""
+        self.written: dict[str, NDArray[np.float64]] = {}
+        """What was written since the system was opened: it may forget what it is set to when it is left."""
         self.interrupted: Callable[[], None] = lambda: None
         """Called before each chunk; raises `Stopped` to end."""
         self.on_fault: Callable[[str], None] = lambda text: None
@@ -137,6 +144,7 @@ class Port:
         """Shown every call of `system.measure`, once it was judged; a call that broke too. None costs nothing."""
 
     def __enter__(self) -> Self:
+        self.written = {}
         try:
             self.system.__enter__()
         except OSError as error:
@@ -150,6 +158,47 @@ class Port:
     ) -> None:
         with deferred_signals():
             self.system.__exit__(kind, error, trace)
+
+    def configure(self, values: Mapping[str, torch.Tensor | NDArray[Any]]) -> bool:
+        """Write parameters of the system, unless they are what was written last.
+
+        One call of the system's `configure` is one write, however many parameters it names.
+
+        Args:
+            values: By name: shape and range as `parameters` tells. What is not named stays as it is.
+
+        Returns:
+            Whether anything had to be written.
+
+        Raises:
+            DriveError: A name is none of `parameters`, or a value is not allowed; nothing was written.
+            MeasurementError: The system broke; what is written now is not known.
+        """
+        if unknown := sorted(set(values) - set(self.parameters)):
+            has = ", ".join(self.parameters) or "none"
+            raise DriveError(
+                f"parameters of {self.spec.name} must be among {has}, got {unknown[0]}; nothing was written."
+            )
+        new = {}
+        for name, value in values.items():
+            given = torch.as_tensor(value if isinstance(value, torch.Tensor) else _native(np.asarray(value)))
+            new[name] = check_parameter(self.spec.name, name, self.parameters[name], given).numpy()
+        if all(name in self.written and np.array_equal(self.written[name], value) for name, value in new.items()):
+            return False
+        before, self.written = self.written, {}
+        began = time.perf_counter()
+        try:
+            # A control has parameters like the system whose place it takes, and nothing that they could change.
+            if isinstance(self.system, Tunable):
+                self.system.configure({name: value.copy() for name, value in new.items()})
+        except (TransportError, OSError) as error:
+            raise MeasurementError(
+                f"{self.spec.name} did not take its parameters: {error}. Check that it is on and connected."
+            ) from error
+        finally:
+            self.count += PassCount(parameter_writes=1, seconds=time.perf_counter() - began)
+        self.written = before | new
+        return True
 
     def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes, *, ordered: bool = False) -> Reading:
         """Present rows and return their responses in the order they were given.

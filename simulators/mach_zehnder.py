@@ -157,6 +157,11 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
         return self._parameters
 
     @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """Copies of `theta` and `phi` as they were written, before rounding and crosstalk."""
+        return {"theta": self._theta_M.copy(), "phi": self._phi_M.copy()}
+
+    @property
     def matrix(self) -> Complexes:
         """What the mesh is now, shape `(ports, ports)`: outputs, inputs."""
         return self.transfer(torch.from_numpy(self._theta_M), torch.from_numpy(self._phi_M)).numpy()
@@ -226,7 +231,7 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the phases: nothing else is remembered."""
-        return {"theta": self._theta_M.copy(), "phi": self._phi_M.copy()}
+        return self.values
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `state` returned; phases that differ are written.

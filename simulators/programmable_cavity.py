@@ -234,6 +234,11 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
         """The trainable elements as `elements`, where there are any: channels like those of the drive."""
         return self._parameters
 
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """A copy of `elements` as they are, where there are any."""
+        return {name: self._elements_D.copy() for name in self._parameters}
+
     def configure(self, values: Mapping[str, NDArray[Any]]) -> int:
         """Set the trainable elements; before, all their channels are 0.
 
@@ -295,7 +300,7 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the clock and the parameters: nothing else is remembered."""
-        return self._clock.state() | {name: self._elements_D.copy() for name in self._parameters}
+        return self._clock.state() | dict(self.values)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `state` returned; parameters that differ are written.

@@ -6,8 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 
 from ..assembly import Samples, build_network, build_rule, load_samples, training_options
 from ..baselines import raw_logistic_regression
-from ..contracts import Tunable
 from ..controls.training import rows_of, train_one
 from ..data import Splits, Subset
 from ..errors import DriveError, FaultError
 from ..evaluation import evaluate
 from ..experiment import Experiment
 from ..fingerprint import code_of
-from ..network import Network
 from ..passes import MOST_EPOCHS, Purpose
 from ..rules.work import network_work
 from ..trainer import Trainer
@@ -97,7 +94,7 @@ def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, che
     pace = Pace(steps)
     trainer.learners = tuple(Paced(learner, pace) for learner in trainer.learners)
     course = _Course(task, trainer, samples.splits, pace, check)
-    with network, _counted_writes(network) as writes:
+    with network:
         course.run()
         rows = len(rule.inference_rows(network, _tensor(samples.splits.train, trainer)[0][:1], classes=classes))
         test = course.test()
@@ -110,7 +107,7 @@ def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, che
         curve=tuple(course.curve),
         passes={**trainer.passes, **course.passes},
         passes_per_inference=rows * len(network),
-        parameter_writes=sum(writes),
+        parameter_writes=network.count.parameter_writes,
         inference_work=work[0].inference if work[0] else None,
         training_work=sum(one.training * often for one, often in counted) if len(counted) == len(work) else None,
         digital_seconds=course.digital_seconds,
@@ -224,29 +221,6 @@ def _baseline(task: Task, samples: Samples, *, accuracy: float, **more: Any) -> 
         **rows_of(samples),
         **more,
     )
-
-
-@contextmanager
-def _counted_writes(network: Network) -> Iterator[list[int]]:
-    """Count how often parameters of tunable systems are written: the list grows by a 1 at each."""
-    writes: list[int] = []
-
-    def counted(configure: Callable[[Mapping[str, NDArray[Any]]], int]) -> Callable[..., int]:
-        def write(values: Mapping[str, NDArray[Any]]) -> int:
-            version = configure(values)
-            writes.append(1)
-            return version
-
-        return write
-
-    tunable: list[Any] = [port.system for port in network.ports if isinstance(port.system, Tunable)]
-    for system in tunable:
-        system.configure = counted(system.configure)
-    try:
-        yield writes
-    finally:
-        for system in tunable:
-            del system.configure
 
 
 _last: dict[str, Samples] = {}

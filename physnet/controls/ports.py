@@ -55,6 +55,8 @@ class ControlPort(Port):
     def __init__(self, port: Port, system: PhysicalSystem, *, shuffle: bool = False) -> None:
         real = port.dtype.to_real() if port.dtype.is_complex else port.dtype
         super().__init__(system, seed=port.seed, retries=port.retries, device=port.device, dtype=real)
+        # A control has what the network has: numbers to train, though they may do nothing.
+        self.parameters, self.values = port.parameters, port.values
         self._shuffle = shuffle
 
     def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes, *, ordered: bool = False) -> Reading:
