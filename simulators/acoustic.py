@@ -24,6 +24,7 @@ from .acoustic_codec import AudioCodec, Codec, EnergyReceiver, LockIn, Receiver,
 from .acoustic_grid import Grid, Side
 from .acoustic_media import Scheme, stable_time_step
 from .acoustic_numba import is_available
+from .acoustic_numerics import AcousticNumerics, numerics_of
 from .acoustic_routes import FieldRoute, TransferRoute
 from .acoustic_waveforms import Waveforms
 
@@ -44,6 +45,10 @@ class AcousticCavity(PhysicalSystem, Stateful):
 
     With `memory`, a row begins in the sound that the row before left, in the order of play: rows are then computed one
     by one, on the field route. Otherwise every row begins in silence.
+
+    A `NumericsWarning` tells if the highest tone, or half of a waveform's band, travels more than 5 % too fast or too
+    slowly on the grid, or if absorbing layers reflect more than 5 %; `numerics` has the numbers. An unstable time step
+    is refused. Waves that nonlinear elements make are shorter than those of the drive.
 
     Defaults: air at 20 degrees C, 343 m/s; a box of 0.96 m x 0.72 m; tones of 1 to 2.2 kHz, whose shortest wave has
     10.4 cells: at order 2 it travels up to 1.5 % too slowly, (k h)^2 / 24, which changes the speckle but none of its
@@ -211,6 +216,9 @@ class AcousticCavity(PhysicalSystem, Stateful):
         elif drive == "audio":
             raise SpecError(f"time_step of {name} must be left out with audio: it divides a sample. Set courant.")
         self._scheme = Scheme(grid=grid, medium=room.medium, time_step=time_step, frequency=float(np.mean(tones)))
+        # Half of the band of a waveform: above, speech and music have little.
+        self._numerics = numerics_of(self._scheme, (audio_rate / 4,) if drive == "audio" else tones)
+        self._numerics.warn(name)
         steps = round(duration / time_step)
         self._codec: Codec
         if drive == "audio":
@@ -286,6 +294,11 @@ class AcousticCavity(PhysicalSystem, Stateful):
     def scheme(self) -> Scheme:
         """The grid, the medium and the time step."""
         return self._scheme
+
+    @property
+    def numerics(self) -> AcousticNumerics:
+        """How well the grid carries the tones; of a waveform, the middle of its band."""
+        return self._numerics
 
     @property
     def steps(self) -> int:

@@ -20,7 +20,7 @@ Order = Literal[2, 4]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_REFLECTION = 1e-3  # of an absorbing layer in the continuum, at normal incidence
+REFLECTION = 1e-3  # of an absorbing layer in the continuum, at normal incidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,7 @@ class Grid:
             if layer:
                 depth = np.maximum(depth, np.clip(inwards / layer, 0, 1))
         inside = depth > 0
-        damping = -1.5 * speed * math.log(_REFLECTION) / (max(self.layer, 1) * self.pitch) * depth**2
+        damping = -1.5 * speed * math.log(REFLECTION) / (max(self.layer, 1) * self.pitch) * depth**2
         total = np.where(inside, damping + math.pi * frequency * (1 - depth), 1.0)
         a = np.where(inside, np.exp(-total * time_step), 0.0)
         b = np.where(inside, damping / total * (a - 1), 0.0)

@@ -62,7 +62,7 @@ class TestLockIn(SystemConformance):
 
 class TestAudio(SystemConformance):
     def make_system(self) -> PhysicalSystem:
-        return cavity(drive="audio", drives=60, slices=3)
+        return cavity(drive="audio", drives=60, slices=3, order=4)
 
 
 class TestNonlinearTorch(SystemConformance):
@@ -116,7 +116,7 @@ def test_every_option_can_stand_in_an_experiment_file() -> None:
         {"slices": 3, "order": 4, "resonators": 3},
         {"response": "lock_in"},
         {"sides": ("absorbing", "closed", "soft", "absorbing"), "layer": 6, "speed_variation": 0.05},
-        {"drive": "audio", "drives": 60, "slices": 2, "admittance": 0.1},
+        {"drive": "audio", "drives": 60, "slices": 2, "order": 4, "admittance": 0.1},
     ],
     ids=str,
 )
@@ -252,7 +252,7 @@ def test_no_microphone_stands_in_a_closed_pocket() -> None:
 
 
 def test_audio_is_interpolated_between_its_samples() -> None:
-    system = cavity(drive="audio", drives=64)
+    system = cavity(drive="audio", drives=64, order=4)
     ratio = system._codec._ratio  # type: ignore[attr-defined]
     t = torch.arange(64 * ratio) / ratio
     wave = system._codec.waveforms(torch.sin(2 * math.pi * 0.1 * torch.arange(64.0))[None])[0, 0]

@@ -1,4 +1,4 @@
-"""The field solvers against physics: energy, modes, Green's function, reciprocity; and each other."""
+"""The field solvers against physics: energy, modes, reciprocity; and each other. Orders: `validation_cases`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from scipy.special import hankel1
 
+from benchmarks.validation_cases.acoustic_boxes import (
+    AIR,
+    cells,
+    discrete_energy,
+    discrete_phase,
+    ricker,
+    scheme_of,
+    varied,
+)
 from physnet.errors import MeasurementError, SessionError, SpecError
 from physnet.simulators.acoustic_grid import STENCILS, Grid, Stencil
 from physnet.simulators.acoustic_media import Elements, Medium, Resonators, Scheme, stable_time_step
@@ -18,7 +25,6 @@ from physnet.simulators.acoustic_numba import NumbaSolver, is_available
 from physnet.simulators.acoustic_solver import FieldSolver, FieldState, a_priori_limit, element_values
 from physnet.simulators.acoustic_torch import TorchSolver
 
-AIR = 343.0
 ORDERS = (2, 4)
 SOLVERS = [TorchSolver, pytest.param(NumbaSolver, marks=pytest.mark.skipif(not is_available(), reason="needs numba"))]
 SIDES: dict[str, Any] = {
@@ -29,58 +35,6 @@ SIDES: dict[str, Any] = {
     "periodic along x": ("soft", "closed", "periodic", "periodic"),
     "one of each": ("closed", "absorbing", "soft", "absorbing"),
 }
-
-
-def ricker(frequency: float, steps: int, time_step: float) -> NDArray[np.float64]:
-    """Wave of peak frequency `frequency`, Hz, that begins and ends at rest."""
-    phase = (math.pi * frequency * (np.arange(steps) * time_step - 1.5 / frequency)) ** 2
-    return np.asarray((1 - 2 * phase) * np.exp(-phase))
-
-
-def scheme_of(grid: Grid, medium: Medium, *, share: float = 0.9, single: bool = False, **options: Any) -> Scheme:
-    step = share * stable_time_step(grid, medium)
-    return Scheme(grid=grid, medium=medium, time_step=step, single=single, **options)
-
-
-def cells(*places: tuple[int, int]) -> NDArray[np.int64]:
-    return np.array(places, dtype=np.int64).reshape(-1, 2)
-
-
-def varied(grid: Grid, seed: int = 0, **parts: Any) -> Medium:
-    """A medium with a bit of everything that is linear, away from absorbing layers."""
-    rng = np.random.default_rng(seed)
-    rigid = np.zeros(grid.shape, dtype=bool)
-    rigid[14:17, 15:19] = True
-    rigid[20, 12] = True
-    masses = Resonators(cells=cells((12, 13), (22, 20)), frequency=900.0, quality=15.0, mass=2e-3)
-    return Medium(
-        **{
-            "speed_YX": AIR * rng.uniform(0.8, 1.0, grid.shape),
-            "damping_YX": rng.uniform(0, 80, grid.shape),
-            "rigid_YX": rigid,
-            "resonators": masses,
-            **parts,
-        }
-    )
-
-
-def energy(scheme: Scheme, now_P: NDArray[Any], before_P: NDArray[Any], oscillator_AR: NDArray[Any]) -> float:
-    """Discrete energy between two steps: kinetic, of the field's links, and of the springs of resonators."""
-    grid, medium, dt = scheme.grid, scheme.medium, scheme.time_step
-    inside = np.zeros(grid.padded, dtype=bool)
-    inside[scheme.inside] = True
-    now, before = np.where(inside.ravel(), now_P, 0), np.where(inside.ravel(), before_P, 0)
-    inertia = grid.pad(1 / medium.speed_YX**2).ravel()
-    total = 0.5 * float(inertia @ ((now - before) / dt) ** 2)
-    total -= 0.5 * float(now @ (scheme.laplacian() @ before)) / grid.pitch**2
-    if medium.resonators is not None:
-        ratio, omega = medium.resonators.mass / grid.pitch**2, 2 * math.pi * medium.resonators.frequency
-        at = scheme.resonator_cells
-        q, q_before = oscillator_AR
-        total += 0.5 * float(inertia[at] @ (ratio * ((q - q_before) / dt) ** 2))
-        stretch = (now[at] - q) * (before[at] - q_before)
-        total += 0.5 * float(inertia[at] @ (ratio * omega**2 * stretch))
-    return total
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -94,13 +48,13 @@ def test_a_lossless_cavity_keeps_its_energy(solver: Any, order: Any, sides: str)
     noise = np.random.default_rng(1).standard_normal(grid.shape) * ~scheme.medium.rigid_YX
     start.now_NP[0] = start.before_NP[0] = grid.pad(noise).ravel()
     steps = solver(scheme, sources=cells((5, 5)), microphones=cells((5, 5)), dtype=np.float64)
-    levels, state = [], start
+    levels, state, laplacian = [], start, scheme.laplacian()
     for _ in range(4):
         _, end = steps.propagate(np.zeros((1, 1, 250)), state, keep=True)
         assert end is not None
-        levels.append(energy(scheme, end.now_NP[0], end.before_NP[0], end.resonator_NAR[0]))
+        levels.append(discrete_energy(scheme, laplacian, end))
         state = end
-    first = energy(scheme, start.now_NP[0], start.before_NP[0], start.resonator_NAR[0])
+    first = discrete_energy(scheme, laplacian, start)
     # The scheme conserves it exactly. A step rounds each cell by 2^-53 of its size a few times, with random signs over
     # the cells: 1 000 steps add up to some 1e-13 at worst.
     assert first > 0
@@ -119,8 +73,7 @@ def test_a_mode_swings_at_the_frequency_of_the_discrete_dispersion(solver: Any, 
     mode = y[:, None] * x[None]
     courant = AIR * scheme.time_step / grid.pitch
     phases = np.array([math.pi * p / n for p, n in zip(turns, (ny, nx), strict=True)])
-    # sin^2(w dt / 2) = (c dt / h)^2 sum of the stencil's symbols / 4; at order 2 a symbol is 4 sin^2(k h / 2).
-    omega_dt = 2 * math.asin(courant * math.sqrt(float(stencil.symbol(phases).sum()) / 4))
+    omega_dt = discrete_phase(stencil, courant, phases)
     if stencil.order == 2:
         assert stencil.symbol(phases) == pytest.approx(4 * np.sin(phases / 2) ** 2)
     start = FieldState.rest(scheme, 1, np.float64)
@@ -131,40 +84,6 @@ def test_a_mode_swings_at_the_frequency_of_the_discrete_dispersion(solver: Any, 
     expected = mode[2, 3] * np.cos(omega_dt * np.arange(1, steps + 1))
     # A step rounds by some 2^-53 of the field; random over steps these errors grow as steps^1.5: 1e-16 * 9e4 = 1e-11.
     assert np.abs(trace[0, 0] - expected).max() < 2e-11
-
-
-def green(distance: float, wave: NDArray[np.float64], time_step: float) -> NDArray[np.float64]:
-    """The wave of a point source in the plane: (i/4) H0^(1)(w r / c) of each frequency, c = 1, over a long period."""
-    length = 64 * len(wave)
-    omega = 2 * math.pi * np.fft.rfftfreq(length, time_step)
-    transfer = np.zeros(len(omega), dtype=complex)
-    transfer[1:] = np.conj(0.25j * hankel1(0, omega[1:] * distance))  # numpy's transform turns the other way
-    return np.asarray(np.fft.irfft(np.fft.rfft(wave, length) * transfer, length)[: len(wave)])
-
-
-@pytest.mark.parametrize("stencil", STENCILS.values(), ids=lambda stencil: f"order {stencil.order}")
-def test_the_error_against_the_greens_function_falls_with_the_claimed_order(stencil: Stencil) -> None:
-    errors, pitches = [], []
-    for count in (16, 24):  # cells between source and microphone, 1 m apart; the shortest wave that counts is 0.5 m
-        pitch, distance = 1 / count, 1.0
-        # The time step falls with h^2, so that its own error of order 2 falls as h^4 and stays below both others.
-        time_step = 8 * pitch**2 / 16 * 0.5
-        duration = 2.4
-        side = 2 * math.ceil((duration / 2 + 0.1) * count) + 1  # nothing comes back from the walls in time
-        grid = Grid(shape=(side, side), pitch=pitch, order=stencil.order)
-        scheme = Scheme(grid=grid, medium=Medium.uniform(grid, speed=1.0), time_step=time_step, single=False)
-        steps = math.ceil(duration / time_step)
-        wave = ricker(1.2, steps, time_step)
-        middle = side // 2
-        # the microphone lies towards neither side more than the wave can return: half the way each
-        places = cells((middle, middle - count // 2)), cells((middle, middle + count // 2))
-        solver = TorchSolver(scheme, sources=places[0], microphones=places[1], dtype=np.float64)
-        trace, _ = solver.propagate(wave[None, None])
-        exact = green(distance, wave, time_step)[1:]  # a microphone is read after the step
-        errors.append(float(np.linalg.norm(trace[0, 0, :-1] - exact) / np.linalg.norm(exact)))
-        pitches.append(pitch)
-    order = math.log(errors[0] / errors[1]) / math.log(pitches[0] / pitches[1])
-    assert abs(order - stencil.order) < 0.2, (order, errors)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
