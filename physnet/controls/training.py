@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
@@ -61,7 +62,8 @@ def train_one(
                 rule,
                 samples.splits,
                 classes=len(samples.frame.classes),
-                options=training_options(experiment),
+                # A control has no drift to tell, and no pass numbers for sentinels.
+                options=dataclasses.replace(training_options(experiment), sentinels=0),
                 seed=experiment.seed,
                 interrupted=interrupted,
             ).run()
