@@ -27,7 +27,7 @@ from .layer import DigitalMap, PhysicalLayer
 from .network import LabelSlots, Network
 from .port import Port
 from .records import RunPlan
-from .rules.base import LocalRule
+from .rules.base import LocalRule, Refeeds
 from .seeding import derive_seed
 from .trainer import Trainer
 from .training_options import TrainingOptions
@@ -189,7 +189,8 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
     inputs = frame.features + (slots.classes if slots else 0)
     ports: dict[str, Port] = {}
     layers = []
-    non_negative = frame.non_negative
+    refed = isinstance(rule, Refeeds)
+    non_negative = frame.non_negative and not refed  # an estimate has both signs
     for number, section in enumerate(experiment.layers):
         if section.system not in ports:
             system = _build_system(experiment, section, inputs, non_negative=non_negative, device=device)
@@ -215,8 +216,9 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
                 name=f"layer{number}",
             )
         )
-        inputs, non_negative = section.width, layers[-1].nonlinearity in ("relu", "abs")
-    return Network(layers, features=frame.features, slots=slots)
+        if not refed:
+            inputs, non_negative = section.width, layers[-1].nonlinearity in ("relu", "abs")
+    return Network(layers, features=frame.features, slots=slots, refed=refed)
 
 
 def training_options(experiment: Experiment) -> TrainingOptions:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .feeding import Refeed
 from .network import Network
 from .passes import Purpose, pass_numbers
-from .rules.base import Learner, LocalRule
+from .rules.base import Learner, LocalRule, Refeeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +108,14 @@ def classify(
     for number, start in enumerate(range(0, len(features_NI), batch)):
         if interrupted:
             interrupted()
-        inputs = rule.inference_rows(network, features_NI[start : start + batch], classes=classes)
-        scores = []
+        features = features_NI[start : start + batch]
+        inputs = rule.inference_rows(network, features, classes=classes)
+        refeed = Refeed(network, rule, features) if isinstance(rule, Refeeds) else None
+        scores: list[torch.Tensor] = []
         for place, (layer, learner) in enumerate(zip(network, learners, strict=True)):
             passes = pass_numbers(purpose, epoch=epoch, step=number, layer=place, rows=len(inputs))
+            if refeed is not None:
+                inputs = refeed.inputs(scores[-1] if scores else None, passes, number=place)
             inputs = layer.outputs(layer.present(inputs, passes).features_NF)
             scores.append(learner.scores(inputs))
             answers[place].append(scores[-1].argmax(1))

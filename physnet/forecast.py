@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .contracts import Passes, PhysicalSystem, Reading, SystemSpec
+from .feeding import learning_rows
 from .learning import learn_minibatch
 from .network import Network
 from .port import Port
@@ -138,10 +139,10 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
             purposes[purpose] = purposes.get(purpose, 0) + rows
 
         hypotheses = len(rule.training_rows(network, _batch(trainer, 2, 0))) // 2
-        rows = rule.training_rows(
-            network, _batch(trainer, min(options.standardise_rows // hypotheses, samples["train"]), 0)
+        rows = learning_rows(
+            network, rule, _batch(trainer, min(options.standardise_rows // hypotheses, samples["train"]), 0)
         )
-        _present(network, rows)
+        _present(network, *rows)
         take("standardise", 1)
         whole, left = divmod(samples["train"], trainer.batch_size)
         if left == 1 < trainer.batch_size and whole:
@@ -163,7 +164,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
                 if size and often and times:
                     features = torch.zeros(size, network.features).to(network.layers[0].weight_FO)
                     inference = rule.inference_rows(network, features, classes=trainer.classes)
-                    _present(network, inference)
+                    _present(network, *[inference] * (len(network) if network.refed else 1))
                     take(purpose, times * often)
         sentinels = trainer.sentinels.rows * (options.epochs + 1)
         if sentinels:
@@ -259,8 +260,9 @@ def _batch(trainer: Trainer, rows: int, place: int) -> Batch:
     )
 
 
-def _present(network: Network, inputs: torch.Tensor) -> None:
-    """Send rows up through every layer."""
-    passes = np.arange(len(inputs), dtype=np.int64)
-    for layer in network:
+def _present(network: Network, *rows: torch.Tensor) -> None:
+    """Send rows up through every layer; those of each layer where all are fed the sample."""
+    passes, inputs = np.arange(len(rows[0]), dtype=np.int64), rows[0]
+    for number, layer in enumerate(network):
+        inputs = rows[number] if number < len(rows) else inputs
         inputs = layer.outputs(layer.present(inputs, passes).features_NF)

@@ -120,6 +120,8 @@ class PhysicalLayer:
         """Whether the network's inputs reach it. Set by the network that it stands in."""
         self.highest = True
         """Whether what it sends up reaches no other layer. Set likewise."""
+        self.below = self.above = 0
+        """Layers below and above it. Set likewise."""
         self.encoder, self.skip, self.before = encoder, skip, before
         self.nonlinearity, self.standardise, self.name = nonlinearity, standardise, name
         self._check_channels()

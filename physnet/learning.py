@@ -8,10 +8,23 @@ import torch
 
 from .data import Splits
 from .errors import InputError
+from .feeding import learning_rows
 from .layer import Presented
 from .network import Network
 from .passes import Purpose, pass_numbers
-from .rules.base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Resumed
+from .rules.base import (
+    Await,
+    Batch,
+    Learned,
+    Learner,
+    LearnSteps,
+    LocalRule,
+    Need,
+    Placement,
+    Present,
+    Refeeds,
+    Resumed,
+)
 
 SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS, Need.TOP_DOWN})
 """What `learn_minibatch` can give a rule beyond its own layer."""
@@ -33,6 +46,11 @@ def check_rule(rule: LocalRule, network: Network, data: Splits, *, classes: int)
         raise InputError(f"{name} trains weights before or inside the physics, and no layer has any. Set `before`.")
     if rule.labelled_inputs and network.slots is None:
         raise InputError(f"{name} presents labels, so the network must have label slots.")
+    if network.refed is not isinstance(rule, Refeeds) or (network.refed and rule.needs):
+        raise InputError(
+            f"a network must feed its layers the sample again for rules that ask for it and need nothing else, got "
+            f"refed = {network.refed} with {name}."
+        )
     if network.slots is not None and network.slots.classes != classes:
         raise InputError(f"label slots must be one per class, {classes}, got {network.slots.classes}.")
     if data.train.x.shape[1] != network.features:
@@ -60,12 +78,12 @@ def learn_minibatch(
         DriveError, ResponseError, MeasurementError: See `Port.measure`. The layers below the one that failed have
             learnt.
     """
-    rows = rule.training_rows(network, batch)
     rounds = [_Round(network, number, place, batch) for number in range(len(network))]
-    below, outcomes = [rows], list[Await | Learned]()
+    below, outcomes = learning_rows(network, rule, batch), list[Await | Learned]()
     for number, learner in enumerate(learners):
         outcomes.append(rounds[number].start(learner.learn(below[number], batch)))
-        below.append(network.layers[number].outputs(outcomes[number].features_NF))
+        if not network.refed:
+            below.append(network.layers[number].outputs(outcomes[number].features_NF))
     while waiting := [outcome for outcome in outcomes if isinstance(outcome, Await)]:
         if any(outcome.need is Need.TOP_DOWN for outcome in waiting):
             _go_down(rounds, outcomes, below)

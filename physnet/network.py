@@ -1,6 +1,6 @@
 """A network: physical layers on top of each other, and the slots through which a label enters.
 
-Axis letters: N rows, I inputs.
+Axis letters: N rows, I inputs, C classes.
 """
 
 from __future__ import annotations
@@ -51,25 +51,31 @@ class Network:
         layers: At least one; each takes what the one below emits.
         features: Numbers of one sample, without label.
         slots: Where the label goes, for rules that present it; None for rules that don't.
+        refed: Whether every layer receives the sample and the slots, instead of what the layer below sends up.
 
     Raises:
-        SpecError: The widths don't fit, two layers have one name, or two ports have one system.
+        SpecError: The widths don't fit, there are no slots to feed again, two layers have one name, or two ports have
+            one system.
     """
 
-    def __init__(self, layers: Sequence[PhysicalLayer], *, features: int, slots: LabelSlots | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[PhysicalLayer], *, features: int, slots: LabelSlots | None = None, refed: bool = False
+    ) -> None:
         self.layers = tuple(layers)
         self.features = features
-        self.slots = slots
+        self.slots, self.refed = slots, refed
         self._stack = ExitStack()
         expected = features + (slots.classes if slots else 0)
         if not self.layers:
             raise SpecError("a network must have at least one layer, got none.")
+        if refed and slots is None:
+            raise SpecError("a network whose layers are fed again must have label slots, got none. Set `slots`.")
         for layer in self.layers:
             if layer.inputs != expected:
                 raise SpecError(
                     f"{layer.name} must take the {expected} numbers that reach it, got inputs={layer.inputs}."
                 )
-            expected = layer.width
+            expected = expected if refed else layer.width
         if len({id(port.system) for port in self.ports}) < len(self.ports):
             raise SpecError(
                 "layers on one system must share one port, got two ports on it. Make one Port, or name one section of "
@@ -80,6 +86,8 @@ class Network:
             raise SpecError(f"the layers of a network must have different names, got {', '.join(names)}. Set `name`.")
         for layer in self.layers:
             layer.lowest, layer.highest = layer is self.layers[0], layer is self.layers[-1]
+        for number, layer in enumerate(self.layers):
+            layer.below, layer.above = number, len(self.layers) - 1 - number
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -155,18 +163,27 @@ class Network:
             if spec.stateful and spec.kind != "measured" and isinstance(port.system, Stateful):
                 yield number, port.system
 
-    def inputs(self, features_NI: torch.Tensor, labels_N: torch.Tensor | None = None) -> torch.Tensor:
+    def inputs(
+        self,
+        features_NI: torch.Tensor,
+        labels_N: torch.Tensor | None = None,
+        *,
+        estimate_NC: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return what the lowest layer receives: the features, then the label slots where the network has them.
 
         Args:
             features_NI: Shape `(n, features)`.
             labels_N: Shape `(n,)`: label to present. None leaves the slots empty.
+            estimate_NC: Shape `(n, classes)`: what to put into the slots instead, in units of a label.
         """
         if self.slots is None:
             return features_NI
         slots = features_NI.new_zeros(len(features_NI), self.slots.classes)
         if labels_N is not None:
             slots = functional.one_hot(labels_N, self.slots.classes).to(features_NI.dtype) * self.slots.amplitude
+        elif estimate_NC is not None:
+            slots = estimate_NC * self.slots.amplitude
         return torch.cat([features_NI, slots], dim=1)
 
     def tensors(self) -> dict[str, torch.Tensor]:

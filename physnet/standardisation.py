@@ -16,12 +16,13 @@ _BINS = 64
 _CODES = 4096
 
 
-def fit_standardisation(network: Network, rows_NI: torch.Tensor) -> list[ResponseStatistics]:
+def fit_standardisation(network: Network, *rows_NI: torch.Tensor) -> list[ResponseStatistics]:
     """Fit every layer's mean and scale, bottom up, and describe what was measured.
 
     Args:
         network: The network, its systems open. Each layer is driven with what the layer below emits once it is fitted.
-        rows_NI: Training rows to present, shape `(n, inputs)`.
+        rows_NI: Training rows to present to the lowest layer, shape `(n, inputs)`; those of every layer, bottom up,
+            where all are fed the sample.
 
     Returns:
         One description per layer.
@@ -30,8 +31,10 @@ def fit_standardisation(network: Network, rows_NI: torch.Tensor) -> list[Respons
         DriveError, ResponseError, MeasurementError: See `Port.measure`.
     """
     described = []
-    inputs = rows_NI
+    inputs = rows_NI[0]
     for number, layer in enumerate(network):
+        if number < len(rows_NI):
+            inputs = rows_NI[number]
         passes = pass_numbers(Purpose.STANDARDISE, layer=number, rows=len(inputs))
         reading = layer.present(inputs, passes).reading
         dead = layer.fit_standardisation(reading)

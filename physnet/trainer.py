@@ -16,6 +16,7 @@ from .data import Splits
 from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
+from .feeding import learning_rows
 from .learning import check_rule, learn_minibatch
 from .minibatches import Minibatches
 from .network import Network
@@ -242,9 +243,9 @@ class Trainer:
         count = min(max(2, self.options.standardise_rows // hypotheses), len(self.data.train.y))
         sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
         before = self.network.count.passes
-        rows = self.rule.training_rows(self.network, self._batch(sample, 0))
+        rows = learning_rows(self.network, self.rule, self._batch(sample, 0))
         try:
-            self.statistics = fit_standardisation(self.network, rows)
+            self.statistics = fit_standardisation(self.network, *rows)
         except MeasurementError as error:
             # Nothing has been trained: to the user this is a system that does not work yet, not a run that broke.
             raise ResponseError(f"before the first step, {error}") from error

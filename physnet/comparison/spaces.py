@@ -97,6 +97,15 @@ SPACES: Mapping[str, Space] = {
         "inner_steps": _STEPS,
         "weight_decay": Range(low=1e-5, high=1.0, log=True),
     },
+    "noprop": {
+        "learning_rate": _RATE,
+        "decay": _DECAY,
+        "inner_steps": _STEPS,
+        "loss": Choice(values=("cross_entropy", "snr_mse")),
+        "scale": Range(low=0.5, high=16.0, log=True),
+        "start": Choice(values=("noise", "zero")),
+        "inference": Choice(values=("mean", "sampled")),
+    },
     "pepita": {**_FEEDBACK, "scale": Range(low=0.05, high=5.0, log=True)},
     "phyll": {
         "learning_rate": _RATE,

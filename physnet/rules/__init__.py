@@ -4,7 +4,7 @@ A rule is an objective, a gradient route, a schedule's needs and a read-out. `ba
 file of its own and is found by its entry point in the group `physnet.rules`.
 """
 
-from .base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Resumed
+from .base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Refeeds, Resumed
 
 __all__ = [
     "Await",
@@ -16,5 +16,6 @@ __all__ = [
     "Need",
     "Placement",
     "Present",
+    "Refeeds",
     "Resumed",
 ]

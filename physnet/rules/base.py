@@ -14,10 +14,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from ..contracts import Passes
 from ..layer import Nonlinearity, PhysicalLayer, Presented
 from ..network import Network
 
@@ -206,4 +207,56 @@ class LocalRule(Protocol):
 
     def inference_rows(self, network: Network, features_NI: torch.Tensor, *, classes: int) -> torch.Tensor:
         """Return the rows to present to classify samples, hypothesis by hypothesis."""
+        ...
+
+
+@runtime_checkable
+class Refeeds(Protocol):
+    """A rule whose layers all receive the sample itself, beside an estimate of its class that goes from layer to layer.
+
+    The label slots hold the estimate, so that the rule's `labelled_inputs` is true. A rule without these methods trains
+    a chain: each layer receives what the one below sends up.
+    """
+
+    def layer_rows(self, network: Network, batch: Batch, *, number: int) -> torch.Tensor:
+        """Return the rows that a layer learns from; nothing in them was measured or computed by another layer.
+
+        Args:
+            network: The network.
+            batch: Samples and labels.
+            number: Number of the layer, from 0; for 0 these are the rule's `training_rows`.
+
+        Returns:
+            Shape `(n, inputs)`.
+        """
+        ...
+
+    def first_estimate(self, network: Network, features_NI: torch.Tensor, passes: Passes) -> torch.Tensor:
+        """Return the estimate that the lowest layer receives beside samples to classify, shape `(n, classes)`.
+
+        Args:
+            network: The network.
+            features_NI: Samples, shape `(n, features)`.
+            passes: Pass numbers of the rows to be presented; what is random must follow from them alone.
+        """
+        ...
+
+    def next_estimate(
+        self,
+        network: Network,
+        estimate_NC: torch.Tensor,
+        scores_NC: torch.Tensor,
+        passes: Passes,
+        *,
+        number: int,
+    ) -> torch.Tensor:
+        """Return the estimate that a layer receives from the one below, shape `(n, classes)`.
+
+        Args:
+            network: The network.
+            estimate_NC: What the layer below had received.
+            scores_NC: Scores that the layer below made of it.
+            passes: Pass numbers of the rows to be presented.
+            number: Number of the layer that receives it, from 1.
+        """
         ...

@@ -26,6 +26,7 @@ from .dfa import DirectFeedbackAlignment
 from .drtp import RandomTargetProjection
 from .ff import ForwardForward
 from .mono_forward import MonoForward
+from .noprop import NoProp
 from .pepita import Pepita
 from .phyll import PhyLL
 from .prototype import Prototype
@@ -184,6 +185,16 @@ def _feedback(
     return Work(
         inference=before + weight + answers(layer, rule.readout, head),
         training=batch * training,
+    )
+
+
+@layer_work.register
+def _noprop(rule: NoProp, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    # While it learns, nothing goes up; to classify, the layer above needs the scores, whichever count.
+    return Work(
+        inference=before + weight + head,
+        training=batch * (before + rule.inner_steps * (2 * weight + 3 * head)),
     )
 
 

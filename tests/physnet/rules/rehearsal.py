@@ -20,7 +20,7 @@ from physnet.layer import Nonlinearity, PhysicalLayer, Presented
 from physnet.learning import learn_minibatch
 from physnet.network import LabelSlots, Network
 from physnet.port import Port
-from physnet.rules.base import Batch, Learned, Learner, LocalRule, Present
+from physnet.rules.base import Batch, Learned, Learner, LocalRule, Present, Refeeds
 from physnet.trainer import Trainer
 from physnet.training_options import TrainingOptions
 
@@ -63,6 +63,7 @@ def make_network(
     nonlinearity: Nonlinearity = "relu",
     *,
     slots: bool = False,
+    refed: bool = False,
     widths: Sequence[int] = (9, 7, 8),
     responses: int = 12,
 ) -> Network:
@@ -70,8 +71,9 @@ def make_network(
     inputs, stack = INPUTS + CLASSES * slots, []
     for number, width in enumerate(widths):
         stack.append(make_layer(nonlinearity, number=number, inputs=inputs, width=width, responses=responses))
-        inputs = width
-    return Network(stack, features=INPUTS, slots=LabelSlots(classes=CLASSES, amplitude=1.5) if slots else None)
+        inputs = inputs if refed else width
+    label = LabelSlots(classes=CLASSES, amplitude=1.5) if slots else None
+    return Network(stack, features=INPUTS, slots=label, refed=refed)
 
 
 def make_batch(seed: int = 0, *, step: int = 0, progress: float = 0.0) -> Batch:
@@ -162,7 +164,13 @@ class Trained:
 
 def train(rule: LocalRule, *, epochs: int) -> Trained:
     """Train two layers on `blobs`: 120 training samples in minibatches of 40, 80 test samples."""
-    network = make_network(rule.nonlinearity, widths=(20, 20), responses=40, slots=rule.labelled_inputs)
+    network = make_network(
+        rule.nonlinearity,
+        widths=(20, 20),
+        responses=40,
+        slots=rule.labelled_inputs,
+        refed=isinstance(rule, Refeeds),
+    )
     options = TrainingOptions(epochs=epochs, batch_size=40, validate_every=epochs)
     with network:
         trainer = Trainer(network, rule, blobs(), classes=CLASSES, options=options)
@@ -189,7 +197,8 @@ def copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def assert_goes_on_as_if_never_stopped(rule: LocalRule, nonlinearity: Nonlinearity, *, slots: bool = False) -> None:
     """Train, move to a fresh network with other initial tensors, train both: every bit must be the same."""
-    network, other = (make_network(nonlinearity, slots=slots) for _ in range(2))
+    refed = isinstance(rule, Refeeds)
+    network, other = (make_network(nonlinearity, slots=slots, refed=refed) for _ in range(2))
     learners = learners_of(rule, network)
     for step in range(2):
         learn(network, rule, learners, make_batch(step, step=step))

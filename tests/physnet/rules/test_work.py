@@ -17,13 +17,14 @@ from physnet.layer import DigitalMap, Nonlinearity, PhysicalLayer
 from physnet.learning import learn_minibatch
 from physnet.network import LabelSlots, Network
 from physnet.port import Port
-from physnet.rules.base import Batch, Learner, LocalRule
+from physnet.rules.base import Batch, Learner, LocalRule, Refeeds
 from physnet.rules.cafo import CascadedForward
 from physnet.rules.ccl import CounterCurrent
 from physnet.rules.dfa import DirectFeedbackAlignment
 from physnet.rules.drtp import RandomTargetProjection
 from physnet.rules.ff import ForwardForward
 from physnet.rules.mono_forward import MonoForward
+from physnet.rules.noprop import NoProp
 from physnet.rules.pepita import Pepita
 from physnet.rules.phyll import PhyLL
 from physnet.rules.prototype import Prototype
@@ -42,6 +43,7 @@ def black_box(number: int, drives: int) -> PhysicalSystem:
 
 def make_network(rule: LocalRule, *, nonlinearity: Nonlinearity) -> Network:
     """Three layers of different widths, the middle one with a skip and a map before the physics."""
+    refed = isinstance(rule, Refeeds)
     inputs, layers = FEATURES + CLASSES * rule.labelled_inputs, []
     for number, width in enumerate((9, 7, 8)):
         before = DigitalMap.make("random", inputs, 11, seed=number) if number == 1 else None
@@ -59,9 +61,9 @@ def make_network(rule: LocalRule, *, nonlinearity: Nonlinearity) -> Network:
                 name=f"layer{number}",
             )
         )
-        inputs = width
+        inputs = inputs if refed else width
     slots = LabelSlots(classes=CLASSES, amplitude=1.0) if rule.labelled_inputs else None
-    return Network(layers, features=FEATURES, slots=slots)
+    return Network(layers, features=FEATURES, slots=slots, refed=refed)
 
 
 def _vector_flops(matrix: tuple[int, ...], vector: tuple[int, ...], *_: Any, **__: Any) -> int:
@@ -101,9 +103,11 @@ def really(rule: LocalRule) -> tuple[Network, list[Learner], Work]:
     def classify() -> None:
         inputs = rule.inference_rows(network, batch.features_NI[:1], classes=CLASSES)
         for layer, learner in zip(network, learners, strict=True):
-            inputs = layer.outputs(layer.present(inputs, np.arange(len(inputs))).features_NF)
-            if rule.readout == "sum" or layer.highest:
-                learner.scores(inputs)
+            outputs = layer.outputs(layer.present(inputs, np.arange(len(inputs))).features_NF)
+            if not network.refed:
+                inputs = outputs
+            if rule.readout == "sum" or layer.highest or network.refed:
+                learner.scores(outputs)
 
     with network:
         training = counted(lambda: learn_minibatch(network, rule, learners, batch, place=0))
@@ -123,6 +127,8 @@ RULES: Mapping[str, LocalRule] = {
     "dfa of the sign": DirectFeedbackAlignment(error="sign", readout="sum"),
     "dfa of the label": DirectFeedbackAlignment(error="label"),
     "drtp": RandomTargetProjection(),
+    "noprop": NoProp(inner_steps=3),
+    "noprop of all layers": NoProp(loss="snr_mse", readout="sum"),
     "pepita": Pepita(),
     "scff": SelfContrastive(inner_steps=2),
     "ccl": CounterCurrent(),
