@@ -235,13 +235,17 @@ class Impaired(PhysicalSystem, Stateful):
     def measure(self, drive: Any, passes: Passes) -> Reading:
         """Play `drive` through the impairments; see `PhysicalSystem.measure`."""
         try:
-            reading = self.system.measure(drive if self._dac is None else self._dac.convert(drive), passes)
+            reading = self.system.measure(self.sent(drive), passes)
         except MeasurementError as error:
             if error.reading is not None:
                 # What was measured before the fault went through the same electronics.
                 error.reading = self._impair(error.reading, passes)
             raise
         return self._impair(reading, passes)
+
+    def sent(self, drive: Any) -> Any:
+        """Return what reaches the wrapped system of rows of drive."""
+        return drive if self._dac is None else self._dac.convert(drive)
 
     def _impair(self, reading: Reading, passes: Passes) -> Reading:
         """Do to a reading what comes after the system; `passes` are those of its rows, and perhaps of more."""

@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _predict(commands)
     _list(commands)
     _characterise(commands)
+    _view(commands)
     _check(commands)
     _twin(commands)
     _devices(commands)
@@ -279,6 +280,43 @@ def _characterise(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--plot", action="store_true", help="also write a figure")
     parser.set_defaults(command=later("characterise", "characterise_target"))
+
+
+def _view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "view",
+        help="write figures and a movie of a system: its parts, its field, its response",
+        description="Write geometry.png, field.png, field.gif and response.png of a simulated system for one drive. A "
+        "system without a field to show has its response drawn only.",
+        parents=[as_json()],
+    )
+    parser.add_argument(
+        "target",
+        metavar="SYSTEM|EXPERIMENT",
+        help="a registered system, bench.py:name, or an experiment (a TOML file or the name of a shipped one)",
+    )
+    parser.add_argument("--system", metavar="NAME", help="which system of the experiment; not needed where it has one")
+    overrides(
+        parser,
+        "an option of the system, for example drives=64; for an experiment, as in train",
+        metavar="KEY=VALUE",
+    )
+    parser.add_argument(
+        "--drive",
+        default="random",
+        metavar="random|one|FILE.npy",
+        help="what is played: spread over the declared range, a single channel, or rows of a file (default: random)",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the drives (default: 0, or the experiment's)")
+    parser.add_argument("-o", "--output", metavar="DIR", default="view", help="folder for the files (default: view)")
+    parser.add_argument(
+        "--movie",
+        choices=("gif", "mp4", "none"),
+        default="gif",
+        help="movie of the field; mp4 needs ffmpeg (default: gif)",
+    )
+    parser.add_argument("--yes", action="store_true", help="a measured system may be driven")
+    parser.set_defaults(command=later("view", "view_target"))
 
 
 def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
