@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from pydantic import Field
 
 from physnet.contracts import Cost, DriveSpec, Passes, PhysicalSystem, Reading, ResponseSpec, Stateful, SystemSpec
 from physnet.errors import MeasurementError, SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .acoustic_cavity import PHASES, furnish
 from .acoustic_codec import AudioCodec, Codec, EnergyReceiver, LockIn, Receiver, ToneCodec, generator
@@ -26,10 +29,11 @@ from .acoustic_media import Scheme, stable_time_step
 from .acoustic_numba import is_available
 from .acoustic_numerics import AcousticNumerics, numerics_of
 from .acoustic_routes import FieldRoute, TransferRoute
+from .acoustic_view import field_of, geometry_of
 from .acoustic_waveforms import Waveforms
 
 
-class AcousticCavity(PhysicalSystem, Stateful):
+class AcousticCavity(PhysicalSystem, Stateful, Viewable):
     """Sound in a shallow cavity: a 2-D scalar wave between loudspeakers and microphones.
 
     A drive is the amplitudes of coherent tones, played by several loudspeakers in slots that may overlap: while the
@@ -112,6 +116,9 @@ class AcousticCavity(PhysicalSystem, Stateful):
         B. Rahmani, M. Mallejac, P. del Hougne, R. Fleury, Science 382, 1297 (2023), arXiv:2304.11042. Impulse
         responses and point sources: P. M. Morse, K. U. Ingard, Theoretical Acoustics, 1968, chapter 7.
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 64, "responses": 24}
+    """Options of a cavity to look at."""
 
     def __init__(
         self,
@@ -237,6 +244,9 @@ class AcousticCavity(PhysicalSystem, Stateful):
         else:
             receiver = EnergyReceiver(microphones=microphones, slices=slices, **timing)
         parts: dict[str, Any] = {"scheme": self._scheme, "codec": self._codec, "receiver": receiver, "room": room}
+        self._looks: dict[str, Any] = {"scheme": self._scheme, "room": room}
+        self._looks |= {"tones": (audio_rate / 4,) if drive == "audio" else tones}
+        self._looks |= {"listened": ((self._codec.steps - timing["window"]) * time_step, self._codec.steps * time_step)}
         self._device = torch.device(device)
         self._field = FieldRoute(**parts, strength=strength, memory=memory, numba=numba, device=self._device)
         self._transfer = TransferRoute(**parts, strength=strength)
@@ -338,6 +348,14 @@ class AcousticCavity(PhysicalSystem, Stateful):
         """
         with torch.no_grad():
             return self._field.signals(drive.detach().to(torch.float32).cpu())
+
+    def geometry(self) -> Geometry:
+        """Return the room and what stands in it."""
+        return geometry_of(self._scheme, self._looks["room"])
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the pressure over time for one row, by the field route; see `Viewable`."""
+        return field_of(drive, route=self._field, frames=frames, pixels=pixels, **self._looks)
 
     def propagate(self, source_NST: NDArray[Any]) -> NDArray[Any]:
         """Play any waveforms from silence, by the cavity's own route: for instruments in front of it.

@@ -5,7 +5,7 @@ Axis letters: N rows; D drives; S sources; M microphones; T time steps; C respon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class FieldRoute:
 
     def respond(self, drive_ND: torch.Tensor, rows: int) -> torch.Tensor:
         """Return the responses, shape `(n, responses)`; of the drives, only the first `rows` are played."""
-        source_NST = (self._strength * self._codec.waveforms(drive_ND))[:rows].numpy()
+        source_NST = self.waveforms(drive_ND)[:rows].numpy()
         begin = self._sound() if self._memory else None
         trace_NMT, end = self._made().propagate(source_NST, begin, keep=self._memory)
         if self._memory:
@@ -75,9 +75,42 @@ class FieldRoute:
 
     def signals(self, drive_ND: torch.Tensor) -> torch.Tensor:
         """Return what the microphones hear, Pa, shape `(n, microphones, steps)`, without memory."""
-        source_NST = self._strength * self._codec.waveforms(drive_ND)
-        trace_NMT, _ = self._made().propagate(source_NST.numpy())
+        trace_NMT, _ = self._made().propagate(self.waveforms(drive_ND).numpy())
         return torch.from_numpy(trace_NMT)
+
+    def waveforms(self, drive_ND: torch.Tensor) -> torch.Tensor:
+        """Return the strength of each source at each step, Pa, shape `(n, sources, steps)`."""
+        return self._strength * self._codec.waveforms(drive_ND)
+
+    def alone(self, drive_D: torch.Tensor) -> torch.Tensor:
+        """Return the waveforms of one row with the bits that it has in a call, shape `(1, sources, steps)`."""
+        return self.waveforms(torch.nn.functional.pad(drive_D[None], (0, 0, 0, self.height - 1)))[:1]
+
+    def heard(self, trace_NMT: torch.Tensor) -> torch.Tensor:
+        """Return the response to one row's signals, shape `(1, microphones, steps)`, with the bits that it has then."""
+        return self._receiver.detect(torch.nn.functional.pad(trace_NMT, (0, 0, 0, 0, 0, self.height - 1)))[:1]
+
+    def stations(
+        self, source_NST: torch.Tensor, stops: Iterable[int]
+    ) -> Iterator[tuple[int, NDArray[Any], FieldState]]:
+        """Step from where a row begins, stop after some steps, and yield what is there: for looking at it.
+
+        Memory is used, as a row would, and not changed.
+
+        Args:
+            source_NST: Strength of each source at each step, Pa.
+            stops: Steps after which to stop, in ascending order.
+
+        Yields:
+            The stop; what the microphones heard since the last one, Pa, shape `(n, microphones, steps)`; the field.
+        """
+        state, begin = self._sound() if self._memory else None, 0
+        for stop in stops:
+            if stop > begin:
+                trace_NMT, state = self._made().propagate(source_NST[:, :, begin:stop].numpy(), state, keep=True)
+                assert state is not None  # it is kept
+                yield stop, trace_NMT, state
+                begin = stop
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the field that the next row begins in."""
