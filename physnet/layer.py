@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -124,6 +125,8 @@ class PhysicalLayer:
         """Layers below and above it. Set likewise."""
         self.encoder, self.skip, self.before = encoder, skip, before
         self.nonlinearity, self.standardise, self.name = nonlinearity, standardise, name
+        self.parameters: dict[str, torch.Tensor] = {}
+        """What the physics is set to, by name, where a rule trains it (see `tune`); empty where none does."""
         self._check_channels()
         device, dtype = (
             port.device,
@@ -143,17 +146,58 @@ class PhysicalLayer:
                 before.bias_O.to(device, dtype),
             )
 
-    def present(self, inputs_NI: torch.Tensor, passes: Passes, *, nudge: torch.Tensor | None = None) -> Presented:
+    def tune(self) -> dict[str, torch.Tensor]:
+        """Make the system's parameters tensors of the layer, for a rule that trains them inside the physics.
+
+        From then on they are written before whatever the layer presents, unless they are written already: in training,
+        in validation and test, and after a run was resumed or other weights were loaded.
+
+        Returns:
+            The tensors, in the unit that the system declares. The rule changes them in place, within their bounds.
+        """
+        if not self.parameters:
+            for name, value in self.port.values.items():
+                start = torch.as_tensor(np.asarray(value, dtype=np.float64))
+                self.parameters[name] = start.to(self.weight_FO.device, self.weight_FO.dtype)
+        return self.parameters
+
+    def write_parameters(self, values: Mapping[str, torch.Tensor] | None = None) -> bool:
+        """Write the layer's parameters, or others in the place of some of them, where they are not what is written.
+
+        Returns:
+            Whether anything had to be written.
+
+        Raises:
+            InputError: `values` names what the layer does not tune.
+            DriveError, MeasurementError: See `Port.configure`.
+        """
+        if values and (unknown := sorted(set(values) - set(self.parameters))):
+            raise InputError(
+                f"parameters written to {self.name} must be among those it tunes, "
+                f"{', '.join(self.parameters) or 'none'}, got {unknown[0]}."
+            )
+        return bool(self.parameters) and self.port.configure({**self.parameters, **(values or {})})
+
+    def present(
+        self,
+        inputs_NI: torch.Tensor,
+        passes: Passes,
+        *,
+        nudge: torch.Tensor | None = None,
+        parameters: Mapping[str, torch.Tensor] | None = None,
+    ) -> Presented:
         """Drive the physics with a batch and return what it answered.
 
         Args:
             inputs_NI: Shape `(n, inputs)`.
             passes: Shape `(n,)`: pass numbers.
             nudge: Added to the numbers that are encoded, shape `(n, encoded)`: how a rule perturbs the drive.
+            parameters: Written in the place of the layer's own: how a rule perturbs the physics.
 
         Raises:
-            DriveError, ResponseError, MeasurementError: See `Port.measure`.
+            DriveError, ResponseError, MeasurementError: See `Port.measure` and `Port.configure`.
         """
+        self.write_parameters(parameters)
         encoded_in = inputs_NI if self.before is None else self.before(inputs_NI)
         if nudge is not None:
             encoded_in = encoded_in + nudge
@@ -193,7 +237,7 @@ class PhysicalLayer:
         own = {"weight": self.weight_FO, "bias": self.bias_O, "mean": self.mean_R, "scale": self.scale_R}
         if self.before is not None:
             own |= {"before_weight": self.before.weight_IO, "before_bias": self.before.bias_O}
-        return own
+        return own | {f"parameter_{name}": value for name, value in self.parameters.items()}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take over tensors saved by `tensors`. In place where a rule may hold them."""

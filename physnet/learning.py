@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from .data import Splits
-from .errors import InputError
+from .errors import InputError, PhysnetError
 from .feeding import learning_rows
 from .layer import Presented
 from .network import Network
@@ -24,6 +25,8 @@ from .rules.base import (
     Present,
     Refeeds,
     Resumed,
+    Write,
+    Written,
 )
 
 SERVED = frozenset({Need.OUTPUT_ERROR, Need.PEER_SCALARS, Need.TOP_DOWN})
@@ -42,8 +45,7 @@ def check_rule(rule: LocalRule, network: Network, data: Splits, *, classes: int)
         raise InputError(
             f"{name} needs {', '.join(sorted(need.value for need in unserved))}, which this trainer can't give."
         )
-    if Placement.AFTER not in rule.placements and not any(layer.before for layer in network):
-        raise InputError(f"{name} trains weights before or inside the physics, and no layer has any. Set `before`.")
+    _check_placements(name, rule.placements, network)
     if rule.labelled_inputs and network.slots is None:
         raise InputError(f"{name} presents labels, so the network must have label slots.")
     if network.refed is not isinstance(rule, Refeeds) or (network.refed and rule.needs):
@@ -57,6 +59,24 @@ def check_rule(rule: LocalRule, network: Network, data: Splits, *, classes: int)
         raise InputError(f"samples must have {network.features} features, got {data.train.x.shape[1]}.")
     if len(data.train.y) < 2:
         raise InputError(f"training needs at least 2 samples, got {len(data.train.y)}.")
+
+
+def _check_placements(name: str, placements: frozenset[Placement], network: Network) -> None:
+    """Refuse a rule that finds nothing to train where it trains."""
+    before = Placement.BEFORE in placements and any(layer.before for layer in network)
+    inside = Placement.INSIDE in placements and any(layer.port.parameters for layer in network)
+    if Placement.AFTER not in placements and not before and not inside:
+        raise InputError(
+            f"{name} trains weights before or parameters inside the physics, and no layer has any. Set `before`, or "
+            "use a system with parameters."
+        )
+    for port in network.ports if Placement.INSIDE in placements else ():
+        sharing = [layer.name for layer in network if layer.port is port]
+        if port.parameters and len(sharing) > 1:
+            raise InputError(
+                f"{name} trains the parameters of {port.spec.name}, which must serve one layer, got "
+                f"{', '.join(sharing)}: what one layer learns would change the others. Give each a system of its own."
+            )
 
 
 def learn_minibatch(
@@ -79,7 +99,22 @@ def learn_minibatch(
             learnt.
     """
     rounds = [_Round(network, number, place, batch) for number in range(len(network))]
-    below, outcomes = learning_rows(network, rule, batch), list[Await | Learned]()
+    try:
+        done = _converse(network, learners, rounds, learning_rows(network, rule, batch), batch)
+    except BaseException:
+        for one in rounds:
+            # The bench may be what broke; whatever comes next writes what it needs.
+            with contextlib.suppress(PhysnetError):
+                one.end()
+        raise
+    return {name: tuple(outcome.metrics[name] for outcome in done) for name in rule.metrics}
+
+
+def _converse(
+    network: Network, learners: Sequence[Learner], rounds: Sequence[_Round], below: list[torch.Tensor], batch: Batch
+) -> list[Learned]:
+    """Let every layer learn, in as many rounds as are awaited."""
+    outcomes = list[Await | Learned]()
     for number, learner in enumerate(learners):
         outcomes.append(rounds[number].start(learner.learn(below[number], batch)))
         if not network.refed:
@@ -93,8 +128,7 @@ def learn_minibatch(
             if isinstance(outcome, Await):
                 outcomes[number] = rounds[number].resume(Resumed(value=values[number], inputs_NI=below[number]))
             below[number + 1] = network.layers[number].outputs(outcomes[number].features_NF)
-    done = [outcome for outcome in outcomes if isinstance(outcome, Learned)]
-    return {name: tuple(outcome.metrics[name] for outcome in done) for name in rule.metrics}
+    return [outcome for outcome in outcomes if isinstance(outcome, Learned)]
 
 
 def output_error(scores_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
@@ -115,6 +149,7 @@ class _Round:
             batch.epoch,
         )
         self._presented = 0
+        self._parameters: Mapping[str, torch.Tensor] | None = None
         self._steps: LearnSteps | None = None
 
     def start(self, steps: LearnSteps) -> Await | Learned:
@@ -124,7 +159,12 @@ class _Round:
     def resume(self, reply: Resumed) -> Await | Learned:
         return self._advance(reply)
 
-    def _advance(self, answer: Presented | Resumed | None) -> Await | Learned:
+    def end(self) -> None:
+        """Leave no perturbed setting behind: write the layer's own parameters where others are written."""
+        self._parameters = None
+        self._layer.write_parameters()
+
+    def _advance(self, answer: Presented | Written | Resumed | None) -> Await | Learned:
         """Serve presentations until the learner is done or awaits something."""
         assert self._steps is not None
         while True:
@@ -132,10 +172,15 @@ class _Round:
                 request = next(self._steps) if answer is None else self._steps.send(answer)
             except StopIteration as stop:
                 learned: Learned = stop.value
+                self.end()
                 return learned
             if isinstance(request, Await):
                 return request
-            answer = self._present(request)
+            answer = self._write(request) if isinstance(request, Write) else self._present(request)
+
+    def _write(self, request: Write) -> Written:
+        self._parameters = request.values
+        return Written(changed=self._layer.write_parameters(request.values))
 
     def _present(self, request: Present) -> Presented:
         rows = len(request.inputs_NI)
@@ -148,7 +193,7 @@ class _Round:
             rows=rows,
         )
         self._presented += rows
-        return self._layer.present(request.inputs_NI, passes, nudge=request.nudge)
+        return self._layer.present(request.inputs_NI, passes, nudge=request.nudge, parameters=self._parameters)
 
 
 def _go_down(rounds: Sequence[_Round], outcomes: list[Await | Learned], below: Sequence[torch.Tensor]) -> None:

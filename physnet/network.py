@@ -141,6 +141,15 @@ class Network:
         self.__enter__()
         self.restore_memories(memories)
 
+    def write_parameters(self) -> None:
+        """Write the parameters of every layer that tunes some, where they are not written already.
+
+        Raises:
+            DriveError, MeasurementError: See `Port.configure`.
+        """
+        for layer in self:
+            layer.write_parameters()
+
     def memories(self) -> dict[str, NDArray[Any]]:
         """Return copies of what stateful systems remember, as `system/<number>/<name>`. Benches keep theirs."""
         return {

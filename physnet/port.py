@@ -129,10 +129,10 @@ class Port:
         limits = [limit for limit in (chunk, self.spec.max_batch, prompt) if limit is not None]
         self.chunk = min(limits) if limits else None
         self.count = PassCount()
-        tunable = isinstance(system, Tunable)
-        self.parameters: Mapping[str, DriveSpec] = dict(system.parameters) if tunable else {}
+        tunable: Any = system if isinstance(system, Tunable) else None
+        self.parameters: Mapping[str, DriveSpec] = dict(tunable.parameters) if tunable else {}
         """What can be written to the system; empty for one that is not tunable."""
-        self.values: Mapping[str, NDArray[Any]] = dict(system.values) if tunable else {}
+        self.values: Mapping[str, NDArray[Any]] = dict(tunable.values) if tunable else {}
         """What the parameters were when the port was made."""
         self.written: dict[str, NDArray[np.float64]] = {}
         """What was written since the system was opened: it may forget what it is set to when it is left."""

@@ -225,6 +225,7 @@ class Trainer:
         if self._resumed_as is not None:
             self.network.restore_memories(self._memories)
             self._memories = {}
+        self.network.write_parameters()
         self._look(check=self._resumed_as is not None)
         self._epoch_started = time.perf_counter()
         for callback in self.callbacks:

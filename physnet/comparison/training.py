@@ -170,6 +170,8 @@ class _Course:
     def _weights(self) -> Iterator[torch.Tensor]:
         for layer in self._trainer.network:
             yield from (layer.weight_FO, layer.bias_O)
+            if layer.before is not None:
+                yield from (layer.before.weight_IO, layer.before.bias_O)
 
     def _validate(self, passes: int) -> None:
         self._validations += 1

@@ -4,7 +4,21 @@ A rule is an objective, a gradient route, a schedule's needs and a read-out. `ba
 file of its own and is found by its entry point in the group `physnet.rules`.
 """
 
-from .base import Await, Batch, Learned, Learner, LearnSteps, LocalRule, Need, Placement, Present, Refeeds, Resumed
+from .base import (
+    Await,
+    Batch,
+    Learned,
+    Learner,
+    LearnSteps,
+    LocalRule,
+    Need,
+    Placement,
+    Present,
+    Refeeds,
+    Resumed,
+    Write,
+    Written,
+)
 
 __all__ = [
     "Await",
@@ -18,4 +32,6 @@ __all__ = [
     "Present",
     "Refeeds",
     "Resumed",
+    "Write",
+    "Written",
 ]

@@ -4,7 +4,8 @@ A rule never touches the physics. For every layer it makes a `Learner`, whose `l
 presentations it wants (`Present`), is sent what they brought back (`Presented`), updates its layer, and returns the
 features to send up (`Learned`). A rule that needs something from outside its layer yields `Await`, and the trainer
 resumes it when every layer has got that far: that is how rules with an output error or a second pass fit without the
-trainer knowing them.
+trainer knowing them. One that trains parameters inside the physics calls `layer.tune` when it starts, yields `Write` to
+have a perturbed setting written before it presents, and changes the layer's tensors in place when it has decided.
 
 Axis letters: N rows, I inputs, F features, O outputs, C classes.
 """
@@ -77,6 +78,31 @@ class Present:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Write:
+    """Please set this layer's physics for the presentations that follow.
+
+    It stands until the next `Write`, and at the latest until the layer has learnt: then its own parameters, as the rule
+    has left them, are written again. A setting that is written already costs nothing.
+
+    Args:
+        values: Parameters in the place of the layer's own, by name, in their unit. None: the layer's own.
+    """
+
+    values: Mapping[str, torch.Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The answer to `Write`.
+
+    Args:
+        changed: Whether anything had to be written: one write.
+    """
+
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Await:
     """Please go on with the layers above, and come back with what I need.
 
@@ -120,7 +146,7 @@ class Learned:
     down: torch.Tensor | None = None
 
 
-LearnSteps = Generator[Present | Await, Presented | Resumed, Learned]
+LearnSteps = Generator[Present | Write | Await, Presented | Written | Resumed, Learned]
 
 
 class Learner(Protocol):

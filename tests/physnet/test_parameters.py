@@ -140,7 +140,7 @@ def test_the_shipped_tunable_systems_tell_what_they_are_set_to(system: Any) -> N
     assert {name: value.shape for name, value in start.items()} == {
         name: spec.shape for name, spec in system.parameters.items()
     }
-    port = Port(system)
+    port = Port(system)  # type: ignore[arg-type]
     changed = {name: np.roll(value, 1) + 0 for name, value in start.items()}
     changed |= {name: 1 - value for name, value in start.items() if system.parameters[name].domain == "binary"}
     port.configure(changed)
