@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ def evaluate(
     batch: int,
     epoch: int = 0,
     interrupted: Callable[[], None] | None = None,
+    depth: int | None = None,
 ) -> Evaluation:
     """Classify labelled samples and compare.
 
@@ -58,6 +60,7 @@ def evaluate(
         batch: Samples presented at once.
         epoch: Keys the pass numbers.
         interrupted: Called between batches; raises to stop.
+        depth: Layers that take part, from the lowest up; all when None. The accuracy of the others is NaN.
     """
     answers = [
         answer.cpu().numpy()
@@ -71,16 +74,17 @@ def evaluate(
             batch=batch,
             epoch=epoch,
             interrupted=interrupted,
+            depth=depth,
         )
     ]
     labels = labels_N.cpu().numpy()
-    predicted = answers[-1]
+    predicted, above = answers[-1], len(network) - len(answers) + 1
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     return Evaluation(
         predicted=predicted,
         accuracy=float(np.mean(predicted == labels)),
-        layer_accuracy=tuple(float(np.mean(answer == labels)) for answer in answers[:-1]),
+        layer_accuracy=(*(float(np.mean(answer == labels)) for answer in answers[:-1]), *(math.nan,) * above),
         confusion=confusion,
     )
 
@@ -96,15 +100,17 @@ def classify(
     batch: int,
     epoch: int = 0,
     interrupted: Callable[[], None] | None = None,
+    depth: int | None = None,
 ) -> list[torch.Tensor]:
     """Classify samples.
 
     Args: As for `evaluate`.
 
     Returns:
-        For each layer, its own answer to every sample, shape `(n,)`; last, the network's.
+        For each layer that takes part, its own answer to every sample, shape `(n,)`; last, the network's.
     """
-    answers: list[list[torch.Tensor]] = [[] for _ in range(len(network) + 1)]
+    layers = network.layers[:depth]
+    answers: list[list[torch.Tensor]] = [[] for _ in range(len(layers) + 1)]
     for number, start in enumerate(range(0, len(features_NI), batch)):
         if interrupted:
             interrupted()
@@ -112,7 +118,7 @@ def classify(
         inputs = rule.inference_rows(network, features, classes=classes)
         refeed = Refeed(network, rule, features) if isinstance(rule, Refeeds) else None
         scores: list[torch.Tensor] = []
-        for place, (layer, learner) in enumerate(zip(network, learners, strict=True)):
+        for place, (layer, learner) in enumerate(zip(layers, learners[: len(layers)], strict=True)):
             passes = pass_numbers(purpose, epoch=epoch, step=number, layer=place, rows=len(inputs))
             if refeed is not None:
                 inputs = refeed.inputs(scores[-1] if scores else None, passes, number=place)

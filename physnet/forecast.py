@@ -18,6 +18,7 @@ import torch
 
 from .contracts import Passes, PhysicalSystem, Reading, SystemSpec
 from .feeding import learning_rows
+from .greedy import learn_layer
 from .learning import learn_minibatch
 from .network import Network
 from .port import Port
@@ -106,9 +107,9 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
     """Count the passes of a whole run, without retries.
 
     standardise = layers x hypotheses x min(standardise_rows // hypotheses, training samples); train = epochs x the rows
-    that the rule presents of each minibatch in each layer; validate = validations x layers x inference rows of the
-    validation samples; test = layers x inference rows of the test samples; sentinel = (epochs + 1) x systems x
-    sentinels.
+    that the rule presents of each minibatch in each layer (in the greedy schedule: for each layer, in it and in those
+    below it); validate = validations x layers x inference rows of the validation samples; test = layers x inference
+    rows of the test samples; sentinel = (epochs + 1) x systems x sentinels.
 
     Nothing is driven, and afterwards the trainer is as fresh as before.
 
@@ -152,26 +153,30 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
         for size, times in ((trainer.batch_size, whole), (left, 1)):
             if size and times:
                 batch = _batch(trainer, size, 0)
-                learn_minibatch(network, rule, trainer.learners, batch, place=0)
+                if options.schedule == "greedy":
+                    for number in range(len(network)):
+                        learn_layer(network, rule, trainer.learners, batch, place=0, number=number)
+                else:
+                    learn_minibatch(network, rule, trainer.learners, batch, place=0)
                 take("train", times * options.epochs)
-        for part, purpose, times in (
-            ("validation", "validate", options.epochs // options.validate_every),
-            ("test", "test", 1),
-        ):
-            purposes[purpose] = 0
+        # Layer by layer, each validation goes as far up as the layer that learns.
+        depths = range(1, len(network) + 1) if options.schedule == "greedy" else (len(network),)
+        validations = [("validation", "validate", options.epochs // options.validate_every, depth) for depth in depths]
+        purposes["validate"] = purposes["test"] = 0
+        for part, purpose, times, depth in (*validations, ("test", "test", 1, len(network))):
             batches = divmod(samples[part], options.evaluation_batch)
             for size, often in ((options.evaluation_batch, batches[0]), (batches[1], 1)):
                 if size and often and times:
                     features = torch.zeros(size, network.features).to(network.layers[0].weight_FO)
                     inference = rule.inference_rows(network, features, classes=trainer.classes)
-                    _present(network, *[inference] * (len(network) if network.refed else 1))
+                    _present(network, *[inference] * (len(network) if network.refed else 1), depth=depth)
                     take(purpose, times * often)
-        sentinels = trainer.sentinels.rows * (options.epochs + 1)
+        sentinels = trainer.sentinels.rows * (trainer.epochs_planned + 1)
         if sentinels:
             purposes["sentinel"] = sentinels * len(stand_ins)
             for count in totals.values():
                 count[0] += sentinels
-                count[1] += options.epochs + 1
+                count[1] += trainer.epochs_planned + 1
     trainer.load(fresh)
     trainer.ready = ready
     why = [
@@ -260,9 +265,9 @@ def _batch(trainer: Trainer, rows: int, place: int) -> Batch:
     )
 
 
-def _present(network: Network, *rows: torch.Tensor) -> None:
-    """Send rows up through every layer; those of each layer where all are fed the sample."""
+def _present(network: Network, *rows: torch.Tensor, depth: int | None = None) -> None:
+    """Send rows up through every layer, or the lowest few; those of each layer where all are fed the sample."""
     passes, inputs = np.arange(len(rows[0]), dtype=np.int64), rows[0]
-    for number, layer in enumerate(network):
+    for number, layer in enumerate(network.layers[:depth]):
         inputs = rows[number] if number < len(rows) else inputs
         inputs = layer.outputs(layer.present(inputs, passes).features_NF)

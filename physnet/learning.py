@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -13,6 +13,7 @@ from .feeding import learning_rows
 from .layer import Presented
 from .network import Network
 from .passes import Purpose, pass_numbers
+from .records import PassCount
 from .rules.base import (
     Await,
     Batch,
@@ -98,7 +99,7 @@ def learn_minibatch(
         DriveError, ResponseError, MeasurementError: See `Port.measure`. The layers below the one that failed have
             learnt.
     """
-    rounds = [_Round(network, number, place, batch) for number in range(len(network))]
+    rounds = [Round(network, number, place, batch) for number in range(len(network))]
     try:
         done = _converse(network, learners, rounds, learning_rows(network, rule, batch), batch)
     except BaseException:
@@ -111,7 +112,7 @@ def learn_minibatch(
 
 
 def _converse(
-    network: Network, learners: Sequence[Learner], rounds: Sequence[_Round], below: list[torch.Tensor], batch: Batch
+    network: Network, learners: Sequence[Learner], rounds: Sequence[Round], below: list[torch.Tensor], batch: Batch
 ) -> list[Learned]:
     """Let every layer learn, in as many rounds as are awaited."""
     outcomes = list[Await | Learned]()
@@ -138,10 +139,29 @@ def output_error(scores_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tenso
     return error
 
 
-class _Round:
-    """One layer's conversation with its learner during a minibatch."""
+class Round:
+    """One layer's conversation with its learner during a minibatch.
 
-    def __init__(self, network: Network, number: int, place: int, batch: Batch) -> None:
+    Args:
+        network: The network, its systems open.
+        number: The layer.
+        place: Step within the epoch.
+        batch: Samples and labels.
+        turn: Entered for each presentation: whoever shares the system waits meanwhile.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        number: int,
+        place: int,
+        batch: Batch,
+        *,
+        turn: contextlib.AbstractContextManager[object] | None = None,
+    ) -> None:
+        self.count = PassCount()
+        """What this conversation has presented so far."""
+        self._turn = turn or contextlib.nullcontext()
         self._layer, self._number, self._place, self._epoch = (
             network.layers[number],
             number,
@@ -153,16 +173,47 @@ class _Round:
         self._steps: LearnSteps | None = None
 
     def start(self, steps: LearnSteps) -> Await | Learned:
+        """Begin the conversation; return what the learner awaits from other layers, or what it has learnt."""
         self._steps = steps
         return self._advance(None)
 
     def resume(self, reply: Resumed) -> Await | Learned:
+        """Go on with what was awaited."""
         return self._advance(reply)
+
+    def alone(self, steps: LearnSteps, *, rule: LocalRule) -> Learned:
+        """Have the whole conversation, with a learner that awaits nothing.
+
+        Raises:
+            InputError: It does, and its rule does not say so.
+            PhysnetError: See `Port.measure`. No perturbed setting is left behind.
+        """
+        try:
+            outcome = self.start(steps)
+            if not isinstance(outcome, Learned):
+                name = type(rule).__name__
+                raise InputError(f"{name} awaits {outcome.need.value}, and does not say so in its needs.")
+        except BaseException:
+            with contextlib.suppress(PhysnetError):
+                self.end()
+            raise
+        return outcome
 
     def end(self) -> None:
         """Leave no perturbed setting behind: write the layer's own parameters where others are written."""
         self._parameters = None
-        self._layer.write_parameters()
+        with self._counted():
+            self._layer.write_parameters()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Have the system to itself, and count what it is asked."""
+        with self._turn:
+            before = self._layer.port.count
+            try:
+                yield
+            finally:
+                self.count += self._layer.port.count - before
 
     def _advance(self, answer: Presented | Written | Resumed | None) -> Await | Learned:
         """Serve presentations until the learner is done or awaits something."""
@@ -180,7 +231,8 @@ class _Round:
 
     def _write(self, request: Write) -> Written:
         self._parameters = request.values
-        return Written(changed=self._layer.write_parameters(request.values))
+        with self._counted():
+            return Written(changed=self._layer.write_parameters(request.values))
 
     def _present(self, request: Present) -> Presented:
         rows = len(request.inputs_NI)
@@ -193,10 +245,11 @@ class _Round:
             rows=rows,
         )
         self._presented += rows
-        return self._layer.present(request.inputs_NI, passes, nudge=request.nudge, parameters=self._parameters)
+        with self._counted():
+            return self._layer.present(request.inputs_NI, passes, nudge=request.nudge, parameters=self._parameters)
 
 
-def _go_down(rounds: Sequence[_Round], outcomes: list[Await | Learned], below: Sequence[torch.Tensor]) -> None:
+def _go_down(rounds: Sequence[Round], outcomes: list[Await | Learned], below: Sequence[torch.Tensor]) -> None:
     """Resume every waiting layer, the highest first, each with what the layer above it sends down."""
     down = empty = below[0].new_empty(0)
     for number, outcome in reversed(list(enumerate(outcomes))):

@@ -51,14 +51,17 @@ class Minibatches:
         start = place * self.size
         return self._order[start : start + self.length(place)]
 
-    def batch(self, rows: NDArray[np.int64], *, epoch: int, place: int, epochs: int) -> Batch:
+    def batch(
+        self, rows: NDArray[np.int64], *, epoch: int, place: int, epochs: int, before: int | None = None
+    ) -> Batch:
         """Return rows as a minibatch.
 
         Args:
             rows: Of the training split.
             epoch: From 0.
             place: Step within the epoch.
-            epochs: Epochs of the whole run.
+            epochs: Epochs of the whole run, or of the part of it that this belongs to.
+            before: Epochs of that part that are over; those of the whole run when None.
         """
         index = torch.from_numpy(rows).to(self.labels["train"].device)
         return Batch(
@@ -67,7 +70,7 @@ class Minibatches:
             seed=self._seed,
             epoch=epoch,
             step=place,
-            progress=min(1.0, (epoch + place / self.per_epoch) / epochs),
+            progress=min(1.0, ((epoch if before is None else before) + place / self.per_epoch) / epochs),
         )
 
 

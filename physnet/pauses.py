@@ -23,6 +23,11 @@ class Pauses:
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a callback says that the run is to wait."""
+        return bool(self._reason())
+
     def hold(self) -> None:
         """Wait while a callback says so.
 

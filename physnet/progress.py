@@ -48,7 +48,7 @@ class ProgressBar(Callback):
             console=self._console,
             transient=True,
         )
-        total = trainer.options.epochs * trainer.steps_per_epoch
+        total = trainer.epochs_planned * trainer.steps_per_epoch
         self._task = self._bar.add_task("", total=total, epoch=self._epoch(trainer), figures="")
         self._bar.start()
 
@@ -65,7 +65,7 @@ class ProgressBar(Callback):
         if self._bar is None:
             accuracy = "" if math.isnan(self._validation) else f"validation {self._validation:.2%}, "
             self._console.print(
-                f"epoch {record.epoch + 1}/{trainer.options.epochs}: {accuracy}{record.passes} passes, "
+                f"epoch {record.epoch + 1}/{trainer.epochs_planned}: {accuracy}{record.passes} passes, "
                 f"{self._rate(trainer)}",
                 highlight=False,
                 soft_wrap=True,
@@ -82,7 +82,7 @@ class ProgressBar(Callback):
             self._bar = None
 
     def _epoch(self, trainer: Trainer) -> str:
-        return f"{min(trainer.epochs_done + 1, trainer.options.epochs)}/{trainer.options.epochs}"
+        return f"{min(trainer.epochs_done + 1, trainer.epochs_planned)}/{trainer.epochs_planned}"
 
     def _rate(self, trainer: Trainer) -> str:
         seconds = max(time.perf_counter() - self._began, 1e-9)

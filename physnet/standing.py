@@ -31,6 +31,19 @@ class Kept:
     tensors: Tensors
 
 
+_COUNTERS = (
+    "steps",
+    "epochs",
+    "without_gain",
+    "passes_per_sample",
+    "stop_reason",
+    "seconds",
+    "epoch_seconds",
+    "layer",
+    "layer_epochs",
+)
+
+
 def no_passes() -> dict[str, int]:
     """Return the counts of a run that has presented nothing."""
     return {purpose.name.lower(): 0 for purpose in Purpose}
@@ -50,6 +63,8 @@ class Standing:
         stop_reason: Why the run is to end; empty while it is not.
         seconds: Duration of what came before this process, in s.
         epoch_seconds: The same of the present epoch.
+        layer: The layer that learns, in the greedy schedule.
+        layer_epochs: Epochs that it has learnt for.
     """
 
     steps: int = 0
@@ -61,11 +76,12 @@ class Standing:
     stop_reason: str = ""
     seconds: float = 0.0
     epoch_seconds: float = 0.0
+    layer: int = 0
+    layer_epochs: int = 0
 
     def state(self) -> dict[str, Any]:
         """Return the counters as plain values."""
-        names = ("steps", "epochs", "without_gain", "passes_per_sample", "stop_reason", "seconds", "epoch_seconds")
-        state: dict[str, Any] = {name: getattr(self, name) for name in names}
+        state: dict[str, Any] = {name: getattr(self, name) for name in _COUNTERS}
         state["passes"] = dict(self.passes)
         state["best"] = {"accuracy": self.best.accuracy, "epoch": self.best.epoch} if self.best else None
         return state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -17,12 +19,24 @@ from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
 from .feeding import learning_rows
+from .greedy import check_greedy, learn_layer
 from .learning import check_rule, learn_minibatch
 from .minibatches import Minibatches
 from .network import Network
-from .passes import Purpose
+from .passes import MOST_EPOCHS, Purpose
 from .pauses import Pauses
-from .records import EpochRecord, Level, Recorder, ResponseStatistics, RunResult, Snapshot, Status, StepRecord
+from .pipeline import Pipeline, Planned
+from .records import (
+    EpochRecord,
+    Level,
+    PassCount,
+    Recorder,
+    ResponseStatistics,
+    RunResult,
+    Snapshot,
+    Status,
+    StepRecord,
+)
 from .rules.base import Batch, Learner, LocalRule
 from .seeding import derive_seed, stream
 from .sentinels import Sentinels
@@ -42,7 +56,8 @@ class Trainer:
     """Trains a network with a local rule.
 
     `run` does everything; `step` does one minibatch at a time, for a notebook. Enter the network first: the trainer
-    opens and closes nothing.
+    opens and closes nothing. In the pipelined schedule further minibatches are on their way when `step` returns:
+    `drain` ends that.
 
     Weights are kept from the epoch with the best validation accuracy; without a validation split, from the last. The
     test split is measured once, at the end, with the weights kept.
@@ -83,6 +98,10 @@ class Trainer:
             rule.learner(layer, classes=classes, seed=derive_seed(seed, "rule", number))
             for number, layer in enumerate(network)
         )
+        self._pipeline = self._scheduled()
+        self._draining = False
+        self._counted = self._place = self._landed = 0
+        self._thread = threading.get_ident()
         self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
         self.standing = Standing()
         self._step_began: float | None = None
@@ -91,6 +110,7 @@ class Trainer:
             port.on_fault = self._note_fault
         self.interrupt_with(interrupted or (lambda: None))
         self._faults: dict[str, int] = {}
+        self._noted: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._told: dict[str, dict[str, int]] = {}
         self.statistics: list[ResponseStatistics] = []
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
@@ -112,6 +132,16 @@ class Trainer:
     def steps_per_epoch(self) -> int:
         """Minibatches of an epoch. The last may be smaller; a single sample that is left joins the one before it."""
         return self._minibatches.per_epoch
+
+    @property
+    def depth(self) -> int:
+        """Layers that are driven in training: all of them, or those up to the one that learns."""
+        return self.standing.layer + 1 if self.options.schedule == "greedy" else len(self.network)
+
+    @property
+    def epochs_planned(self) -> int:
+        """Epochs of the run if nothing ends it, or a layer of the greedy schedule, before."""
+        return self.options.epochs * (len(self.network) if self.options.schedule == "greedy" else 1)
 
     @property
     def steps_done(self) -> int:
@@ -274,18 +304,17 @@ class Trainer:
         self.prepare()
         self._wait_between_steps()
         log_before, idle_before = self.stopwatch.take()
-        began, before = time.perf_counter(), self.network.count
-        self._step_began = began
+        self._step_began = began = time.perf_counter()
         place = self.steps_done % self.steps_per_epoch
-        rows = self._minibatches.rows(self.epochs_done, place)
         try:
-            metrics = learn_minibatch(self.network, self.rule, self.learners, self._batch(rows, place), place=place)
+            metrics, count = self._learn(place)
         finally:
             self._step_began = None
-            count = self.network.count - before
-            self.passes["train"] += count.passes
-        self.standing.passes_per_sample = count.passes / len(rows)
-        wrong = [name for name, values in metrics.items() if not all(map(math.isfinite, values))]
+            self._count_training()
+            self._tell_noted()
+        self.standing.passes_per_sample = count.passes / self._minibatches.length(place)
+        learning = range(self.standing.layer, self.depth)
+        wrong = [name for name, values in metrics.items() if not all(math.isfinite(values[n]) for n in learning)]
         if wrong:
             raise FaultError(
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
@@ -333,9 +362,9 @@ class Trainer:
         """
         try:
             self.prepare()
-            while self.epochs_done < self.options.epochs:
+            while not self._all_done():
                 self._wait_between_steps()
-                if self._should_stop():
+                if self._should_stop() and not self._ahead:
                     break
                 self.step()
             return self._finish(baselines or {})
@@ -352,12 +381,26 @@ class Trainer:
         except FaultError as error:
             self._abort("fault", f"step {self.steps_done}: {error}")
             raise
+        finally:
+            if self._pipeline is not None:
+                self._pipeline.close()
 
-    def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
+    def drain(self) -> None:
+        """Do the steps that have been begun, and begin no other. Only the pipelined schedule has any between steps.
+
+        Raises:
+            FaultError, Stopped: As `step`.
+        """
+        while self._ahead:
+            self._draining = True
+            self.step()
+
+    def evaluate(self, split: Literal["validation", "test"], *, depth: int | None = None) -> Evaluation:
         """Classify a split with the weights as they are.
 
         Args:
             split: Which.
+            depth: Layers that take part, from the lowest up; all when None.
 
         Returns:
             Predictions, accuracy, and each layer's own.
@@ -376,6 +419,7 @@ class Trainer:
                 batch=self.options.evaluation_batch,
                 classes=self.classes,
                 interrupted=self.check_interrupt,
+                depth=depth,
             )
         finally:
             self.passes[purpose.name.lower()] += self.network.count.passes - before
@@ -400,14 +444,88 @@ class Trainer:
         Raises:
             Stopped: Ctrl-C or SIGTERM meanwhile.
         """
+        if self._pipeline is not None and self._ahead:
+            if threading.get_ident() != self._thread:
+                return False  # one layer can't wait for itself: the run ends, and is resumed
+            self._pipeline.settle()
         return self._pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
 
     def _wait_between_steps(self) -> None:
-        """Stop here if that was asked for, and wait here while a callback says so."""
+        """Stop here if that was asked for, and wait here while a callback says so: once no step is on its way."""
+        if self._ahead:
+            self._draining = self._draining or self._is_wanted()
+            return
+        self._draining = False
         self._between_steps = True
         self.check_interrupt()
         self._pauses.hold()
         self._between_steps = False
+
+    @property
+    def _ahead(self) -> int:
+        """Steps that were begun and are not over."""
+        return self._pipeline.ahead if self._pipeline is not None else 0
+
+    def _is_wanted(self) -> bool:
+        """Whether something is to be done that needs the run to stand still."""
+        try:
+            self.check_interrupt()
+        except Stopped:
+            return True
+        return self._pauses.wanted or self._should_stop() or self._checkpoint_is_due()
+
+    def _scheduled(self) -> Pipeline | None:
+        """Refuse a rule that the schedule can't serve; return what takes several minibatches at once, if any does."""
+        if self.options.schedule == "greedy":
+            check_greedy(self.rule)
+        if self.epochs_planned > MOST_EPOCHS:
+            raise InputError(
+                f"epochs of all {len(self.network)} layers together must be at most {MOST_EPOCHS}, got "
+                f"{self.epochs_planned}. Set training.epochs lower."
+            )
+        if self.options.schedule != "pipelined":
+            return None
+        return Pipeline(self.network, self.rule, self.learners)
+
+    def _learn(self, place: int) -> tuple[dict[str, tuple[float, ...]], PassCount]:
+        """Let the layers learn from the next minibatch; return what they tell of it, and what was presented for it."""
+        if self._pipeline is not None:
+            if not self._ahead:
+                self._counted, self._place = self.network.count.passes, place
+                self._landed = self.passes["train"]
+            self._thread = threading.get_ident()
+            flight = self._pipeline.next(self._plan_next)
+            self._landed += flight.count.passes
+            return {name: tuple(told[name] for told in flight.metrics) for name in self.rule.metrics}, flight.count
+        before = self.network.count
+        self._counted = before.passes
+        batch = self._batch(self._minibatches.rows(self.epochs_done, place), place)
+        if self.options.schedule == "greedy":
+            number = self.standing.layer
+            metrics = learn_layer(self.network, self.rule, self.learners, batch, place=place, number=number)
+        else:
+            metrics = learn_minibatch(self.network, self.rule, self.learners, batch, place=place)
+        return metrics, self.network.count - before
+
+    def _plan_next(self) -> Planned | None:
+        """Return the next minibatch of this epoch that may be begun while earlier ones are on their way."""
+        place = self._place
+        if place >= self.steps_per_epoch or (self._ahead and (self._draining or self._exceeds_budget(self._ahead))):
+            return None
+        self._place += 1
+        return Planned(batch=self._batch(self._minibatches.rows(self.epochs_done, place), place), place=place)
+
+    def _count_training(self) -> None:
+        """Count what was presented since this was last looked at; in a pipeline it goes on between steps."""
+        passes = self.network.count.passes
+        self.passes["train"] += passes - self._counted
+        self._counted = passes
+
+    def _all_done(self) -> bool:
+        """Whether every epoch is over: in the greedy schedule, those of the highest layer."""
+        if self.options.schedule != "greedy":
+            return self.epochs_done >= self.options.epochs
+        return self.depth == len(self.network) and self.standing.layer_epochs >= self.options.epochs
 
     def _look(self, *, check: bool = False) -> None:
         """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
@@ -429,11 +547,16 @@ class Trainer:
 
     def _checkpoint_if_due(self, *, complete: bool) -> None:
         """Make a checkpoint when the last is too old, and after an epoch as long as that costs little."""
-        now, options = time.perf_counter(), self.options
+        options = self.options
         took = self._snapshots_took + (self.recorder.checkpoint_seconds if self.recorder else 0.0)
-        cheap = options.checkpoint_share >= 1 or took <= options.checkpoint_share * (now - self._started)
-        if now - self._checkpointed >= options.checkpoint_seconds or (complete and cheap):
+        cheap = options.checkpoint_share >= 1 or took <= options.checkpoint_share * (
+            time.perf_counter() - self._started
+        )
+        if not self._ahead and (self._checkpoint_is_due() or (complete and cheap)):
             self._checkpoint(complete=complete)
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.perf_counter() - self._checkpointed >= self.options.checkpoint_seconds
 
     def _checkpoint(self, *, complete: bool) -> None:
         began = self._checkpointed = time.perf_counter()
@@ -463,10 +586,18 @@ class Trainer:
                 self.event("warning", f"{port.spec.name}: faults so far: {listed}")
 
     def _note_fault(self, text: str) -> None:
-        """Keep what a fault was, though a retry may mend it; the same text at most a few times."""
-        self._faults[text] = self._faults.get(text, 0) + 1
-        if self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
-            self.event("warning", text)
+        """Note what a fault was, though a retry may mend it. Any thread that measures may call it."""
+        self._noted.put(text)
+        if not self._ahead:
+            self._tell_noted()
+
+    def _tell_noted(self) -> None:
+        """Keep what faults there were; the same text at most a few times."""
+        while not self._noted.empty():
+            text = self._noted.get()
+            self._faults[text] = self._faults.get(text, 0) + 1
+            if self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
+                self.event("warning", text)
 
     def _end_epoch(self) -> None:
         validate = self._validates()
@@ -474,9 +605,13 @@ class Trainer:
         # The epoch is over, whatever becomes of its validation: going on after a fault there starts the next one.
         self.standing.epochs += 1
         if validate:
-            result = self.evaluate("validation")
+            result = self.evaluate("validation", depth=self.depth)
             accuracy, layers = result.accuracy, result.layer_accuracy
-        self._keep_best(accuracy)
+        exhausted = self._keep_best(accuracy)
+        if self.options.schedule == "greedy":
+            exhausted = self._end_layer(exhausted)
+        if exhausted:
+            self.stop(f"validation accuracy did not improve for {self.options.patience} validations")
         self._look()
         self._tell_faults()
         record = EpochRecord(
@@ -496,49 +631,78 @@ class Trainer:
             for callback in self.callbacks:
                 callback.on_epoch(self, record)
 
-    def _keep_best(self, accuracy: float) -> None:
+    def _keep_best(self, accuracy: float) -> bool:
+        """Keep the weights if they are the best so far; return whether patience is over."""
         if math.isnan(accuracy):
-            return
+            return False
         standing = self.standing
         if standing.best is None or accuracy > standing.best.accuracy:
             standing.best = Kept(accuracy=accuracy, epoch=self.epochs_done - 1, tensors=self.tensors())
             standing.without_gain = 0
-            return
+            return False
         standing.without_gain += 1
-        patience = self.options.patience
-        if patience is not None and standing.without_gain >= patience:
-            self.stop(f"validation accuracy did not improve for {patience} validations")
+        return self.options.patience is not None and standing.without_gain >= self.options.patience
+
+    def _end_layer(self, exhausted: bool) -> bool:
+        """Count an epoch of the layer that learns, and go on with the next when it is done; return whether all are."""
+        standing, number = self.standing, self.standing.layer
+        standing.layer_epochs += 1
+        done = exhausted or standing.layer_epochs >= self.options.epochs
+        if not done or number == len(self.network) - 1:
+            return exhausted
+        kept = ""
+        if standing.best is not None:
+            self.load(standing.best.tensors)
+            kept = f", {100 * standing.best.accuracy:.1f} % of the validation split at best"
+        names = [layer.name for layer in self.network]
+        self.event(
+            "info", f"{names[number]} has learnt for {standing.layer_epochs} epochs{kept}; {names[number + 1]} begins"
+        )
+        standing.layer, standing.layer_epochs, standing.best, standing.without_gain = number + 1, 0, None, 0
+        standing.passes_per_sample = 0.0
+        return False
 
     def _should_stop(self) -> bool:
         options = self.options
-        # A characterisation before the run is not part of the budget. Nor are lost steps: a resumed run is to end with
-        # the weights of one that was not disturbed.
-        spent = sum(self.passes.values()) - self.passes["calibrate"] - self.passes.get(REPEATED, 0)
-        if options.budget_passes is not None and spent + self._passes_ahead() > options.budget_passes:
+        if self._exceeds_budget(0):
             self.stop(f"the budget of {options.budget_passes} passes is used up")
         minutes = self.seconds / 60
         if options.budget_minutes is not None and minutes >= options.budget_minutes:
             self.stop(f"the budget of {options.budget_minutes:g} minutes is used up")
         return bool(self.stop_reason)
 
-    def _passes_ahead(self) -> int:
-        """Passes of the next step, and of the validation when it ends an epoch."""
+    def _exceeds_budget(self, ahead: int) -> bool:
+        """Whether one step more than those on their way would take more passes than there may be."""
+        budget = self.options.budget_passes
+        if budget is None:
+            return False
+        # A characterisation before the run is not part of the budget. Nor are lost steps: a resumed run is to end with
+        # the weights of one that was not disturbed.
+        spent = sum(self.passes.values()) - self.passes["calibrate"] - self.passes.get(REPEATED, 0)
+        if self._ahead:
+            spent += self._landed - self.passes["train"]  # what those on their way have taken is part of what is ahead
+        return spent + self._passes_ahead(ahead) > budget
+
+    def _passes_ahead(self, ahead: int) -> int:
+        """Passes of the next step, of as many more as are on their way, and of the validation if that ends an epoch."""
         place = self.steps_done % self.steps_per_epoch
+        places = range(place, min(place + ahead + 1, self.steps_per_epoch))
         one = self.standing.passes_per_sample
         if not one:
             # No step has told yet: what one presentation of every row costs.
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
-            one = len(pair) / 2 * len(self.network)
-        ahead = round(one * self._minibatches.length(place))
-        if place == self.steps_per_epoch - 1 and self._validates():
+            one = len(pair) / 2 * self.depth
+        passes = round(one * sum(map(self._minibatches.length, places)))
+        if self.steps_per_epoch - 1 in places and self._validates():
             held = self._minibatches.features["validation"]
             rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
-            ahead += len(rows) * len(held) * len(self.network)
-        return ahead
+            passes += len(rows) * len(held) * self.depth
+        return passes
 
     def _validates(self) -> bool:
         """Whether the present epoch ends with a validation."""
-        return (self.epochs_done + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
+        epochs = self.standing.layer_epochs if self.options.schedule == "greedy" else self.epochs_done
+        return (epochs + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:
         validation, kept = math.nan, self.epochs_done - 1
@@ -593,7 +757,9 @@ class Trainer:
         return result
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[np.int64]], place: int) -> Batch:
-        return self._minibatches.batch(rows, epoch=self.epochs_done, place=place, epochs=self.options.epochs)
+        before = self.standing.layer_epochs if self.options.schedule == "greedy" else None
+        epochs = self.options.epochs
+        return self._minibatches.batch(rows, epoch=self.epochs_done, place=place, epochs=epochs, before=before)
 
     def _live(self) -> dict[str, torch.Tensor]:
         return live_tensors(self.network, self.learners)

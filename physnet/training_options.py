@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from .errors import InputError
 from .passes import MOST_EPOCHS
+
+Schedule = Literal["simultaneous", "greedy", "pipelined"]
+"""In which order layers learn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +18,14 @@ class TrainingOptions:
     """How long and in what portions to train.
 
     Args:
-        epochs: Times through the training split.
+        schedule: `simultaneous`: every layer learns from every minibatch, one minibatch after the other. `pipelined`:
+            the same numbers, with each layer one minibatch behind the layer below it, so that separate systems measure
+            at the same time. `greedy`: one layer after the other, each until `epochs` are over or `patience` is.
+        epochs: Times through the training split; of each layer in the greedy schedule.
         batch_size: Samples of a minibatch, or `all`.
         validate_every: Epochs between two validations.
-        patience: Stop when the validation accuracy has not improved for this many validations. None: never.
+        patience: Stop when the validation accuracy has not improved for this many validations; the greedy schedule
+            goes on with the next layer. None: never.
         budget_passes: Stop before a step that would take the passes of standardisation, training and validation beyond
             this. The test that ends every run is not part of it, nor are steps that were lost and done again.
         budget_minutes: Stop after the step that passes this time, in min; that of a resumed run goes on counting.
@@ -37,6 +44,7 @@ class TrainingOptions:
         InputError: A value is out of its range.
     """
 
+    schedule: Schedule = "simultaneous"
     epochs: int = 20
     batch_size: int | Literal["all"] = 128
     validate_every: int = 1
@@ -52,6 +60,8 @@ class TrainingOptions:
     wait_for_room: float = 600.0
 
     def __post_init__(self) -> None:
+        if self.schedule not in get_args(Schedule):
+            raise InputError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {self.schedule!r}.")
         limits: dict[str, tuple[float | None, float]] = {
             "epochs": (self.epochs, MOST_EPOCHS),
             "batch_size": (None if self.batch_size == "all" else self.batch_size, math.inf),

@@ -104,8 +104,8 @@ def _look(
         shapes = f"{port.spec.drive.channels} drives, {port.spec.response.channels} responses"
         report.say("system", f"{name}: {port.spec.kind.upper()}, {shapes}")
     _limits(trainer, report, stop)
-    steps = trainer.options.epochs * trainer.steps_per_epoch
-    needed = session_bytes(plan_of(experiment, samples, trainer), steps=steps, epochs=trainer.options.epochs)
+    steps = trainer.epochs_planned * trainer.steps_per_epoch
+    needed = session_bytes(plan_of(experiment, samples, trainer), steps=steps, epochs=trainer.epochs_planned)
     try:
         found = count_passes(trainer, {port: name for name, port in ports.items()})
         if arguments.characterise:
@@ -306,7 +306,7 @@ def _rehearse(
     rows = min(_ROWS, training_options(experiment).standardise_rows)
     # No validation: it would cost more passes than the steps.
     trainer = _trainer(experiment, samples, network, rule, stop, standardise_rows=rows, validate_every=1 << 30)
-    steps = min(_STEPS, trainer.options.epochs * trainer.steps_per_epoch)
+    steps = min(_STEPS, trainer.epochs_planned * trainer.steps_per_epoch)
     records = []
     try:
         with network:
@@ -338,7 +338,7 @@ def _rehearse(
     # The first step pays for what is set up once.
     digital = float(np.median([record.seconds - record.count.seconds for record in records]))
     system = float(np.median([record.count.seconds / max(record.count.passes, 1) for record in records]))
-    seconds = system * found.total + networks * digital * trainer.options.epochs * trainer.steps_per_epoch
+    seconds = system * found.total + networks * digital * trainer.epochs_planned * trainer.steps_per_epoch
     rate = f"{1 / system:.3g} passes/s" if system > 0 else "no time in the systems"
     report.say("time", _hours(seconds, f"from the rehearsal, {rate}"), seconds=seconds)
 

@@ -78,7 +78,12 @@ def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, che
     network = build_network(experiment, samples.frame, rule, device=device)
     classes = len(samples.frame.classes)
     options = dataclasses.replace(
-        training_options(experiment), validate_every=_NEVER, patience=None, budget_passes=None, budget_minutes=None
+        training_options(experiment),
+        schedule="simultaneous",
+        validate_every=_NEVER,
+        patience=None,
+        budget_passes=None,
+        budget_minutes=None,
     )
     # The trainer is not even given the test samples: nothing that happens while it learns can look at them.
     trainer = Trainer(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import ExperimentError
 from ..passes import MOST_EPOCHS
+from ..training_options import Schedule
 from .problems import problems_of
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -139,17 +140,21 @@ class TrainingSection(Section):
     """How long, and in which portions.
 
     Args:
-        epochs: Times that each training sample is presented.
+        schedule: All layers learn from each minibatch (`simultaneous`), also with systems that measure at the same
+            time (`pipelined`), or one layer after the other (`greedy`).
+        epochs: Times that each training sample is presented; to each layer in the greedy schedule.
         batch_size: Samples of a step, or `all`.
         validate_every: Epochs between two validations.
-        patience: Validations without progress before training stops; None never stops early.
+        patience: Validations without progress before training stops, or goes on with the next layer; None never.
         budget_passes: Most physical passes.
         budget_minutes: Longest duration in min.
         standardise_rows: Training samples that standardisation is fitted on.
         evaluation_batch: Samples of one evaluation step.
         retries: Times that an invalid row is presented again.
+        cache_megabytes: Memory in MB for the responses of each system that repeats itself exactly; 0 measures always.
     """
 
+    schedule: Schedule = "simultaneous"
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
     batch_size: Count | Literal["all"]
     validate_every: Count = 1
@@ -159,6 +164,7 @@ class TrainingSection(Section):
     standardise_rows: Annotated[int, Field(ge=1, le=1024)] = 1024
     evaluation_batch: Count = 2000
     retries: Annotated[int, Field(ge=0)] = 3
+    cache_megabytes: Annotated[float, Field(ge=0)] = 0.0
 
 
 class SessionSection(Section):

@@ -202,7 +202,7 @@ class LiveFeed(Callback):
             return self._take(self._trainer)
 
     def _take(self, trainer: Trainer) -> Moment:
-        now, options, result = time.monotonic(), trainer.options, self._result
+        now, result = time.monotonic(), self._result
         ports = trainer.network.count
         passes = ports.passes + self._uncounted if result is None else result.physical_passes
         running = self._state == "running"
@@ -221,9 +221,9 @@ class LiveFeed(Callback):
             message=result.message if result else "",
             test_accuracy=_number(result.test_accuracy) if result else None,
             epoch=self._epoch,
-            epochs=options.epochs,
+            epochs=trainer.epochs_planned,
             step=self._step,
-            steps=options.epochs * trainer.steps_per_epoch,
+            steps=trainer.epochs_planned * trainer.steps_per_epoch,
             metrics={name: tuple(curve.curve() for curve in curves) for name, curves in self._metrics.items()},
             validation=self._validation.curve(),
             best=_number(self._best),
@@ -257,7 +257,7 @@ class LiveFeed(Callback):
         options, left = trainer.options, []
         if (done := self._step - self._first_step) > 0:
             each = (self._last - self._began - self._paused) / done
-            steps = options.epochs * trainer.steps_per_epoch - self._step
+            steps = trainer.epochs_planned * trainer.steps_per_epoch - self._step
             left.append(steps * each - (now - self._last))
         if options.budget_minutes is not None:
             left.append(60 * options.budget_minutes - trainer.seconds)

@@ -50,6 +50,10 @@ class FakeTrainer:
     network: FakeNetwork = field(default_factory=FakeNetwork)
     stop_reason: str = ""
 
+    @property
+    def epochs_planned(self) -> int:
+        return int(self.options.epochs)
+
     def stop(self, reason: str) -> None:
         self.stop_reason = reason
 
