@@ -85,6 +85,54 @@ class DipoleCavity:
             result.append(transfer(matrix_PP, self._receiver, self._transmitter))
         return np.stack(result)
 
+    @property
+    def places(self) -> Floats:
+        """`(x, y)` of antennas, elements and walls, in this order."""
+        return self._place_P2
+
+    @property
+    def transmitter(self) -> Ints:
+        """Which of the dipoles transmit."""
+        return self._transmitter
+
+    @property
+    def receiver(self) -> Ints:
+        """Which of them receive."""
+        return self._receiver
+
+    @property
+    def driven(self) -> Ints:
+        """Which of them are driven elements."""
+        return self._driven
+
+    @property
+    def trained(self) -> Ints:
+        """Which of them are elements that are parameters."""
+        return self._trained
+
+    @property
+    def wall(self) -> Ints:
+        """Which of them stand still and do nothing else."""
+        return np.arange(len(self._antennas) + len(self._element), len(self._place_P2))
+
+    def switched_on(self, drive_D: Floats) -> NDArray[np.bool_]:
+        """Whether each driven element is in another state than 0, or nearer to the upper end of its range."""
+        if isinstance(self._surface, SwitchedMetasurface):
+            return np.asarray(self._surface.states(drive_D[None])[0] != 0)
+        return np.asarray(drive_D > 0.5)
+
+    def moments(self, drive_D: Floats, frequency: float) -> Complexes:
+        """Return the moments of all dipoles when one transmitter after the other is excited, `(dipoles, transmitters)`.
+
+        By a solution of the whole cavity for one row of drive.
+        """
+        matrix_PP = self._matrix(frequency)
+        self._load_trained(matrix_PP, frequency)
+        matrix_PP[self._driven, self._driven] += self._surface.loads(drive_D[None], frequency)[0]
+        unit_PT = np.zeros((len(matrix_PP), len(self._transmitter)), dtype=np.complex128)
+        unit_PT[self._transmitter, np.arange(len(self._transmitter))] = 1
+        return np.asarray(np.linalg.solve(matrix_PP, unit_PT))
+
     def gradient(self, drive_ND: Floats, frequency: float, weight_NJT: Complexes) -> Floats:
         """Return the derivative of `Re sum_jt weight_jt H_jt` by each drive channel, shape `(n, channels)`."""
         load_NE = self._surface.loads(drive_ND, frequency)

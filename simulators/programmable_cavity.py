@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -29,8 +29,12 @@ from physnet.contracts import (
     Tunable,
 )
 from physnet.errors import DriveError, MeasurementError, SessionError, SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .cavity_spectrum import Spectrum
+from .cavity_view import CavityView
 from .clock import VirtualClock
 from .dipole_cavity import DipoleCavity
 from .dipole_layout import furnish
@@ -43,7 +47,7 @@ _LIGHT = 299_792_458.0  # m/s
 _REMEMBERED = 8  # stretches of the spectrum whose eliminations are kept
 
 
-class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
+class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, Viewable):
     """A microwave cavity with a programmable metasurface: coupled dipoles, and the equivalent multiport.
 
     A fence of dipoles is the wall; others are scatterers, antennas, and the elements of the metasurface before it.
@@ -117,6 +121,9 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
         (experiment at 2.45 GHz with 100 one-bit elements), arXiv:2603.13602 (multiport model).
     """
 
+    example: ClassVar[Mapping[str, Any]] = {"drives": 64, "responses": 40}
+    """Options of a cavity to look at."""
+
     def __init__(
         self,
         *,
@@ -189,6 +196,10 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
         self._spectrum = Spectrum(
             self._cavity, frequency_F=np.asarray(frequencies) / centre, receivers=receivers, transmitters=transmitters,
             modulus=response == "modulus", full=route == "full",
+        )  # fmt: skip
+        self._view = CavityView(
+            self._cavity, size=size, scale=scale, centre=centre, frequency_F=np.asarray(frequencies) / centre,
+            modulus=response == "modulus",
         )  # fmt: skip
         self._centre = centre
         self._stretch, self._stretch_step = stretch, stretch_step
@@ -298,6 +309,15 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
         """Return the response with its graph: the same numbers as `measure`, and time passes alike."""
         return self._spectrum.forward(drive, self._pass(len(drive)))
 
+    def geometry(self) -> Geometry:
+        """Return where the dipoles are."""
+        return self._view.geometry()
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the field over the band for one row, by a solution of the whole cavity; see `Viewable`."""
+        stretch = float(self._stretched(np.array([self._clock.now]))[0])
+        return self._view.field(np.asarray(drive, np.float64), stretch=stretch, frames=frames, pixels=pixels)
+
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the clock and the parameters: nothing else is remembered."""
         return self._clock.state() | dict(self.values)
@@ -331,9 +351,11 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable):
 
     def _pass(self, rows: int) -> Floats:
         """Let rows pass and return the stretch of the spectrum at each."""
-        start_N = self._clock.advance(rows)
+        return self._stretched(self._clock.advance(rows))
+
+    def _stretched(self, start_N: Floats) -> Floats:
         if self._stretch is None:
-            return np.zeros(rows)
+            return np.zeros(len(start_N))
         stretch_N = np.rint(self._stretch.at(start_N) / self._stretch_step) * self._stretch_step
         if not bool(np.all(stretch_N > -1)):
             raise MeasurementError(

@@ -37,7 +37,8 @@ def view_target(arguments: argparse.Namespace) -> int:
     for what, path in seen.files.items():
         print(f"{what:<10}{path}")
     if seen.deviation is not None:
-        print(f"The response that follows from the field shown is the measured one within {seen.deviation:.1g} of it.")
+        how = f"within {seen.deviation:.1g} of it" if seen.deviation else "to the last digit"
+        print(f"The response that follows from the field shown is the measured one, {how}.")
     for note in seen.notes:
         print(note)
     if arguments.json:

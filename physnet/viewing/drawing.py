@@ -21,6 +21,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
 from .picture import Axis, Curve, Field, Image, Panel, Points
 from .units import label, largest, prefix
@@ -82,7 +83,7 @@ class Drawer:
         _frame_axes(axes, panel, label(panel.x, x_unit), label(panel.y, y_unit))
         _limit(axes, panel, fy)
         if legend:
-            _legend(axes, handles, outside=bool(panel.images) or panel.plain)
+            _legend(axes, handles, below=bool(panel.images) or panel.plain or panel.alike)
 
         def move_all(f: int) -> None:
             for move in moves:
@@ -233,14 +234,32 @@ def _frame_axes(axes: Axes, panel: Panel, x: str, y: str) -> None:
         axes.margins(x=0)
 
 
-def _legend(axes: Axes, handles: list[Any], *, outside: bool) -> None:
+def _legend(axes: Axes, handles: list[Any], *, below: bool) -> None:
     found, _ = axes.get_legend_handles_labels()
     found = [*handles, *found]
     if not found:
         return
-    style: dict[str, Any] = {"fontsize": 8, "frameon": False, "handles": found}
-    if outside:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), ncols=min(len(found), 4), columnspacing=1.2, **style)
+    style: dict[str, Any] = {"fontsize": 8, "frameon": False, "handles": found, "borderaxespad": 0.0}
+    if below:  # where marks would be hidden otherwise
+        scale = axes.get_figure(root=True).dpi_scale_trans  # type: ignore[union-attr]
+        under = axes.transAxes + ScaledTranslation(0, -(40 if axes.get_xlabel() else 8) / 72, scale)
+        style |= {"bbox_to_anchor": (0, 0), "bbox_transform": under}
+        axes.legend(loc="upper left", ncols=2, columnspacing=1.5, **style)
     else:
-        # Beside the title, where no curve runs.
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=len(found), columnspacing=1.2, **style)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), **style)
+
+
+def proportion(panel: Panel) -> float | None:
+    """Return the height of a panel whose axes are alike over its width; None for any other panel."""
+    if not panel.alike:
+        return None
+    boxes = [image.extent for image in panel.images]
+    for mark in panel.points:
+        x, y = mark.x_K, mark.y_K
+        boxes.append((float(x.min()), float(x.max()), float(y.min()), float(y.max())))
+    for curve in panel.curves:
+        y = curve.y_T
+        boxes.append((float(curve.x_T.min()), float(curve.x_T.max()), float(y.min()), float(y.max())))
+    left, right, bottom, top = (np.asarray(side) for side in zip(*boxes, strict=True))
+    width, height = float(right.max() - left.min()), float(top.max() - bottom.min())
+    return min(max(height / width if width > 0 else 1.0, 0.3), 1.6)

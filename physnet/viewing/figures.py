@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..errors import SessionError
-from .drawing import Drawer, mappable, top_of
+from .drawing import Drawer, mappable, proportion, top_of
 from .picture import Field, Geometry, Image, Panel
 from .units import label, prefix
 
@@ -29,7 +29,8 @@ def write_geometry(geometry: Geometry, path: Path, *, title: str) -> Path:
     Raises:
         SessionError: The file can't be written.
     """
-    figure = Figure(figsize=(7.2 * len(geometry.panels), 6.0), layout="constrained")
+    heights = [6.2 * (proportion(panel) or 0.75) + 1.2 for panel in geometry.panels]
+    figure = Figure(figsize=(7.4 * len(geometry.panels), max(heights)), layout="constrained")
     figure.suptitle(plain(title), fontsize=12)
     grid = figure.subplots(1, len(geometry.panels), squeeze=False)
     drawer = Drawer(figure)
@@ -110,8 +111,10 @@ def save(figure: Figure, path: Path) -> Path:
     Raises:
         SessionError: It can't be written.
     """
+    canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # places depend on sizes that a first drawing finds out
     try:
-        FigureCanvasAgg(figure).print_figure(path, dpi=_DPI)
+        canvas.print_figure(path, dpi=_DPI)
     except OSError as error:
         raise SessionError(f"figure {path} can't be written: {error}. Choose another folder with -o.") from error
     return path
@@ -127,7 +130,8 @@ def _rows(panel: Panel, field: Field) -> tuple[float, int, list[int]]:
     # Not the very first frame, in which there often is nothing yet.
     frames = [round(float(f)) for f in np.linspace(0, len(field.at_F) - 1, count + (count < len(field.at_F)))][-count:]
     columns = min(3, count)
-    return 2.9 * -(-count // columns) + 0.4, columns, frames
+    height = 10.2 / columns * (proportion(panel) or 0.75) + 0.5
+    return height * -(-count // columns) + 0.7, columns, frames
 
 
 def _shared_bar(part: Any, grid: Any, panel: Panel) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 from ..errors import InputError, SessionError
-from .drawing import _CLASSES, _MARKS, COLOURS, PHASES, SIGNED, SIZES, Drawer, Move
+from .drawing import _CLASSES, _MARKS, COLOURS, PHASES, SIGNED, SIZES, Drawer, Move, proportion
 from .figures import at, plain
 from .picture import Field, Image, Panel, Points
 
@@ -73,8 +73,10 @@ def _stage(field: Field, title: str) -> tuple[Figure, list[Move], Any]:
     upper = [panel for panel in field.panels if panel.moves]
     lower = [panel for panel in field.panels if not panel.moves]
     wide = max(len(upper), 1)
-    heights = [4.2 if any(panel.images or panel.points for panel in upper) else 3.4] + [2.3] * bool(lower)
-    figure = Figure(figsize=(min(6.4 * wide, 11), sum(heights) + 0.5), layout="constrained")
+    width = min(7.0 * wide, 11.5)
+    tall = max(((width / wide - 1.7) * (proportion(panel) or 0.55) + 1.3 for panel in upper), default=3.0)
+    heights = [tall] + [2.3] * bool(lower)
+    figure = Figure(figsize=(width, sum(heights) + 0.5), layout="constrained")
     heading = figure.suptitle(plain(f"{title}\n{at(field, 0)}"), fontsize=11)
     rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     moves: list[Move] = []

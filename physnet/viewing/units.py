@@ -40,7 +40,7 @@ def label(axis: Axis, unit: str) -> str:
 
 def largest(values: Any) -> float:
     """Return the largest finite size."""
-    size = np.abs(np.asarray(values, np.float64))
+    size = np.abs(np.asarray(values))
     size = size[np.isfinite(size)]
     return float(size.max()) if size.size else 0.0
 
