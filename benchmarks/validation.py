@@ -47,7 +47,7 @@ def row(name: str, check: Check) -> str:
     """Return a line of the table."""
     unit = f" {check.unit}" if check.unit else ""
     verdict = "holds" if check.holds else "**FAILS**"
-    measured = number(check.measured, resolved=check.tolerance if check.claim else math.inf)
+    measured = number(check.measured, resolved=check.tolerance if check.claim and check.tolerance else math.inf)
     return (
         f"| {name} | {check.compared} | {number(check.claim)}{unit} | {measured}{unit} "
         f"| {number(check.tolerance)}{unit} | {check.because} | {verdict} |"

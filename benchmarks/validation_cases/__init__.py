@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import acoustic, acoustic_absorber
+from . import acoustic, acoustic_absorber, diode_network, electronic_node, mesh, scattering, waveguide
 from .outcome import Case
 
 
@@ -32,6 +32,38 @@ MEDIA = (
         about="A scalar wave in two dimensions: leap-frog in time, central differences of order 2 or 4 in space, "
         "convolutional absorbing layers. In double precision where rounding decides, by the plain torch solver.",
         cases=acoustic.CASES + acoustic_absorber.CASES,
+    ),
+    Medium(
+        page="waveguide",
+        title="Nonlinear waveguide",
+        about="The nonlinear Schroedinger equation of a single mode: symmetric splitting of order 2, its Richardson "
+        "extrapolation of order 4. In double precision but for the compiled solver.",
+        cases=waveguide.CASES,
+    ),
+    Medium(
+        page="scattering",
+        title="Scattering medium",
+        about="A random transmission matrix between a modulator and a camera that takes moduli or intensities, and may "
+        "count photoelectrons. In single precision.",
+        cases=scattering.CASES,
+    ),
+    Medium(
+        page="electronic-node",
+        title="Electronic node",
+        about="One nonlinear element with a low pass and a delay, in the forms of Ikeda and of Mackey and Glass.",
+        cases=electronic_node.CASES,
+    ),
+    Medium(
+        page="diode-network",
+        title="Diode network",
+        about="Resistors, capacitors and diodes, integrated by an L-stable Runge-Kutta method of order 2.",
+        cases=diode_network.CASES,
+    ),
+    Medium(
+        page="mach-zehnder",
+        title="Mach-Zehnder mesh",
+        about="Interferometers of two couplers and two phase shifters, as a rectangle (Clements) or a triangle (Reck).",
+        cases=mesh.CASES,
     ),
 )
 """All pages."""

@@ -9,20 +9,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
-from scipy.linalg import expm
 from scipy.special import lambertw
 
+from benchmarks.validation_cases.diode_network import FARAD, OHM, SOURCES, circuit
 from physnet.contracts import PhysicalSystem
 from physnet.errors import MeasurementError, SpecError
 from physnet.registry import arguments, options_model
-from physnet.simulators.diode_circuit import Circuit, Diode, random_circuit
+from physnet.simulators.diode_circuit import Circuit, Diode
 from physnet.simulators.diode_network import DiodeNetwork
 from physnet.simulators.diode_solver import DiodeSolver
 from physnet.testing import SystemConformance
 
 SMALL: dict[str, Any] = {"drives": 5, "responses": 14, "diodes": 6, "steps": 10}
-OHM, FARAD = 10e3, 10e-9
 
 
 def network(**options: Any) -> DiodeNetwork:
@@ -46,67 +44,6 @@ class TestNetwork(SystemConformance):
 class TestLinearNetwork(SystemConformance):
     def make_system(self) -> PhysicalSystem:
         return network(diodes=0, moments=1)
-
-
-def circuit(*, nodes: int = 8, diodes: int = 8, seed: int = 3, **options: Any) -> Circuit:
-    plain = {"taps": 2, "links": 1, "resistance": OHM, "capacitance": FARAD, "spread": 0.5, "diode": Diode()}
-    rng = np.random.default_rng(seed)
-    return random_circuit(nodes=nodes, sources=4, diodes=diodes, rng=rng, **{**plain, **options})
-
-
-def current(parts: Circuit, v: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(parts.diode.saturation * np.expm1((parts.diode_VK.T @ v) / parts.diode.scale))
-
-
-def reference(parts: Circuit, source: NDArray[Any], duration: float) -> NDArray[Any]:
-    """End voltages by scipy's implicit Radau method of order 5."""
-
-    def slope(_: float, v: NDArray[Any]) -> NDArray[Any]:
-        flow = parts.source_VU @ source - parts.conductance_VV @ v - parts.diode_VK @ current(parts, v)
-        return np.asarray(flow / parts.capacitance_V)
-
-    def jacobian(_: float, v: NDArray[Any]) -> NDArray[Any]:
-        steep = (current(parts, v) + parts.diode.saturation) / parts.diode.scale
-        whole = parts.conductance_VV + (parts.diode_VK * steep) @ parts.diode_VK.T
-        return np.asarray(-whole / parts.capacitance_V[:, None])
-
-    start = np.zeros(len(parts.capacitance_V))
-    # Of 3 V; the tolerance is one of a step, a hundred times below what is compared.
-    found = solve_ivp(slope, (0, duration), start, method="Radau", jac=jacobian, rtol=1e-10, atol=1e-10)
-    assert found.success
-    return np.asarray(found.y[:, -1])
-
-
-SOURCES = np.array([[3.0, -2.0, 1.0, 0.5], [-3.0, 3.0, -3.0, 3.0], [0.2, 0.1, -0.1, 2.0]])
-
-
-def test_it_agrees_with_scipy_and_its_error_falls_with_the_claimed_order() -> None:
-    parts, duration = circuit(), 200e-6
-    exact = np.stack([reference(parts, source, duration) for source in SOURCES])
-    linear = circuit(diodes=0)
-    unbent = DiodeSolver(linear, duration=duration, steps=800).run(SOURCES)[:, -1]
-    assert np.abs(exact - unbent).max() > 0.3  # the diodes conduct
-    ends = [DiodeSolver(parts, duration=duration, steps=steps).run(SOURCES)[:, -1] for steps in (400, 800)]
-    errors = [float(np.abs(end - exact).max()) for end in ends]
-    assert abs(math.log2(errors[0] / errors[1]) - DiodeSolver.order) < 0.2, errors
-    # The error is that of the fast beginning, a few steps of a fifth of the fastest 5 us each, after forty of them.
-    assert errors[1] < 1e-5
-    extrapolated = (4 * ends[1] - ends[0]) / 3
-    assert np.abs(extrapolated - exact).max() < errors[1] / 4  # what is left is of the next order
-
-
-def test_without_diodes_it_is_the_matrix_exponential() -> None:
-    parts, duration = circuit(diodes=0), 100e-6
-    rate = -parts.conductance_VV / parts.capacitance_V[:, None]
-    settled = np.linalg.solve(parts.conductance_VV, parts.source_VU @ SOURCES.T)
-    exact = (settled - expm(rate * duration) @ settled).T
-    errors = [
-        np.abs(DiodeSolver(parts, duration=duration, steps=steps).run(SOURCES)[:, -1] - exact).max()
-        for steps in (100, 200)
-    ]
-    assert abs(math.log2(errors[0] / errors[1]) - 2) < 0.2, errors
-    late = DiodeSolver(parts, duration=0.1, steps=10).run(SOURCES)[:, -1]  # L-stable: steps of 100 time constants
-    assert np.abs(late - settled.T).max() < 1e-9
 
 
 @pytest.mark.parametrize("source", [0.05, 0.7, 3.0, -3.0, 300.0])
@@ -136,24 +73,6 @@ def test_diodes_in_both_directions_keep_the_symmetry_of_sign() -> None:
     assert np.allclose(solver.run(-SOURCES), -solver.run(SOURCES), atol=1e-10)
     one_way = DiodeSolver(circuit(nodes=3, diodes=3), duration=200e-6, steps=20)
     assert np.abs(one_way.run(-SOURCES) + one_way.run(SOURCES)).max() > 0.1
-
-
-def test_what_the_sources_give_is_stored_or_lost() -> None:
-    parts = circuit()
-    steps = 2000
-    trace = DiodeSolver(parts, duration=200e-6, steps=steps).run(SOURCES, times=steps)
-    for row, source in zip(trace, SOURCES, strict=True):
-        flow = parts.source_VU @ source - row @ parts.conductance_VV
-        lost = np.stack([current(parts, v) for v in row])
-        rate = (flow - lost @ parts.diode_VK.T) / parts.capacitance_V
-        stored = np.sum(row * parts.capacitance_V * rate, axis=1)
-        energy = 0.5 * np.sum(row**2 * parts.capacitance_V, axis=1)
-        step = 200e-6 / steps
-        # Differences of the stored energy against the power that the equation leaves, of order 2 in 1 / 50 of the
-        # fastest time constant; from two of these on.
-        change = (energy[102:] - energy[100:-2]) / (2 * step)
-        assert np.abs(change - stored[101:-1]).max() < 1e-3 * np.abs(stored[100:]).max()
-        assert (np.sum((row @ parts.diode_VK) * lost, axis=1) >= 0).all()
 
 
 def test_a_row_does_not_depend_on_the_others_nor_on_threads() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,53 +11,28 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.validation_cases.waveguide_pulses import (
+    BETA2,
+    DISPERSION_LENGTH,
+    GAMMA,
+    GRID,
+    SOLITON,
+    T0,
+    error,
+    extrapolated,
+    guide,
+    run,
+    soliton,
+)
 from physnet.errors import SpecError
 from physnet.simulators.acoustic_numba import is_available
-from physnet.simulators.waveguide_medium import TimeGrid, Waveguide
+from physnet.simulators.waveguide_medium import TimeGrid
 from physnet.simulators.waveguide_numba import NumbaSolver
-from physnet.simulators.waveguide_solver import Extrapolated, PulseSolver
 from physnet.simulators.waveguide_torch import TorchSolver
 
-BETA2, GAMMA = -21.7e-27, 1.3e-3
-T0 = 0.2e-12
-DISPERSION_LENGTH = T0**2 / abs(BETA2)  # 1.84 m
-SOLITON = abs(BETA2) / (GAMMA * T0**2)  # W, peak power of the fundamental soliton
 EPSILON = 2.0**-24
 needs_numba = pytest.mark.skipif(not is_available(), reason="needs numba")
 
-Make = Callable[..., PulseSolver]
-
-
-def extrapolated(waveguide: Waveguide, grid: TimeGrid, *, steps: int) -> PulseSolver:
-    return Extrapolated(lambda count: TorchSolver(waveguide, grid, steps=count), steps=steps)
-
-
-def guide(**options: Any) -> Waveguide:
-    plain = {"length": DISPERSION_LENGTH, "beta2": BETA2, "beta3": 0.0, "gamma": GAMMA, "attenuation": 0.0}
-    return Waveguide(**{**plain, **options})
-
-
-def run(solver: PulseSolver, field: NDArray[Any]) -> NDArray[np.complex128]:
-    ends = solver.propagate(torch.from_numpy(np.atleast_2d(field))).field_NT
-    return ends.to(torch.complex128).numpy().reshape(field.shape)
-
-
-def error(field: NDArray[Any], exact: NDArray[Any]) -> float:
-    return float(np.linalg.norm(field - exact) / np.linalg.norm(exact))
-
-
-def soliton(grid: TimeGrid, order: int, distance: float) -> NDArray[np.complex128]:
-    """Exact solitons of order 1 and 2; Agrawal, Nonlinear Fiber Optics, eq. 5.2.12 and 5.2.24."""
-    x, z = grid.time / T0, distance / DISPERSION_LENGTH
-    if order == 1:
-        shape = 1 / np.cosh(x) + 0j
-    else:
-        shape = 4 * (np.cosh(3 * x) + 3 * np.exp(4j * z) * np.cosh(x))
-        shape /= np.cosh(4 * x) + 4 * np.cosh(2 * x) + 3 * np.cos(4 * z)
-    return np.asarray(math.sqrt(SOLITON) * shape * np.exp(0.5j * z))
-
-
-GRID = TimeGrid(samples=512, window=40 * T0)  # at the ends sech(20) = 4e-9
 EFFECTS: dict[str, dict[str, Any]] = {
     "kerr": {},
     "late": {"raman_fraction": 0.18, "beta3": 0.13e-39, "attenuation": 0.1},
@@ -98,20 +72,6 @@ def test_the_fundamental_soliton_keeps_its_shape_and_turns_by_half_a_radian_a_le
     assert error(run(extrapolated(guide(), GRID, steps=100), start), exact) < 1e-8
 
 
-def test_the_second_soliton_follows_its_exact_solution_and_returns_after_its_period() -> None:
-    period = math.pi / 2 * DISPERSION_LENGTH
-    start = soliton(GRID, 2, 0.0)
-    assert np.allclose(start, 2 * soliton(GRID, 1, 0.0), rtol=1e-12)
-    for share in (0.5, 1.0):
-        exact = soliton(GRID, 2, share * period)
-        ends = [run(extrapolated(guide(length=share * period), GRID, steps=steps), start) for steps in (100, 200)]
-        # In the middle the pulse is 4 times as intense as at the start. Order 4 leaves a sixteenth.
-        coarse, fine = (error(end, exact) for end in ends)
-        assert fine < coarse / 12
-        assert fine < 3e-5
-    assert np.abs(np.abs(ends[1]) - np.abs(start)).max() < 3e-5 * np.abs(start).max()
-
-
 @pytest.mark.parametrize("make", [TorchSolver, COMPILED])
 def test_without_dispersion_a_pulse_turns_by_gamma_p_z(make: Any) -> None:
     waveguide = guide(beta2=0.0, length=8 * DISPERSION_LENGTH)
@@ -124,20 +84,6 @@ def test_without_dispersion_a_pulse_turns_by_gamma_p_z(make: Any) -> None:
     # with the gain by 1 each: 200 rad of phase are off by 10 of it. A quadrant adds 2, the expected phase 4.
     epsilon = EPSILON if make is NumbaSolver else 2.0**-53
     assert np.abs(end - field * np.exp(1j * phase)).max() < 16 * epsilon * 200 * np.abs(field).max()
-
-
-def test_a_gaussian_pulse_broadens_by_dispersion() -> None:
-    grid = TimeGrid(samples=1024, window=100 * T0)
-    for lengths in (1.0, 3.0):
-        waveguide = guide(gamma=0.0, length=lengths * DISPERSION_LENGTH)
-        end = run(TorchSolver(waveguide, grid, steps=1), np.exp(-((grid.time / T0) ** 2) / 2) + 0j)
-        power = np.abs(end) ** 2
-        width = math.sqrt(2 * np.sum(power * grid.time**2) / np.sum(power)) / T0
-        # Exact for a field that is periodic and band-limited; a Gaussian is, up to exp(-60) at the ends.
-        assert width == pytest.approx(math.sqrt(1 + lengths**2), rel=1e-10)
-        z = -1j * math.copysign(lengths, BETA2)
-        exact = np.exp(-((grid.time / T0) ** 2) / 2 / (1 + z)) / np.sqrt(1 + z)
-        assert error(end, exact) < 1e-10
 
 
 def test_a_colour_arrives_when_its_group_velocity_says() -> None:
@@ -182,24 +128,6 @@ def test_a_soliton_is_shifted_to_the_red_by_the_late_response() -> None:
     # J. P. Gordon, Opt. Lett. 11, 662 (1986): to first order in response time over duration; the next is (32 fs /
     # 1 ps)^2 = 1e-3 of it, times a few.
     assert shift == pytest.approx(-8 * abs(BETA2) * fraction * first / (15 * t0**4) * length, rel=1e-2)
-
-
-def test_noise_on_a_continuous_wave_grows_with_the_modulation_gain() -> None:
-    grid = TimeGrid(samples=256, window=64e-12)
-    power, turns = 20.0, 10
-    detuning = 2 * math.pi * turns / grid.window
-    length = 100.0
-    seed = 1e-5
-    field = math.sqrt(power) * (1 + seed * np.exp(-1j * detuning * grid.time))
-    end = run(extrapolated(guide(length=length), grid, steps=400), field)
-    sideband = np.sum(end * np.exp(1j * detuning * grid.time)) / grid.samples / math.sqrt(power)
-    critical = 4 * GAMMA * power / abs(BETA2)
-    gain = abs(BETA2) * detuning * math.sqrt(critical - detuning**2)  # of power, Agrawal eq. 5.1.9
-    assert gain * length > 4
-    # a' = i (b + g) a + i g c*, c*' its conjugate: a grows as cosh + i (b + g) / (gain / 2) sinh.
-    b, g = BETA2 * detuning**2 / 2, GAMMA * power
-    growth = math.cosh(gain * length / 2) + 1j * (b + g) / (gain / 2) * math.sinh(gain * length / 2)
-    assert abs(sideband) == pytest.approx(seed * abs(growth), rel=1e-4)  # the seed's square, and the steps
 
 
 @pytest.mark.parametrize("make", [TorchSolver, COMPILED])
