@@ -199,6 +199,7 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
                 seed=derive_seed(experiment.seed, f"port {section.system}"),
                 retries=experiment.training.retries,
                 device=device,
+                cache_megabytes=experiment.training.cache_megabytes if system.spec.repeatable else 0.0,
             )
         port = ports[section.system]
         encoder = _build_encoder(section, port.spec.drive, non_negative=non_negative)
@@ -218,6 +219,11 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
         )
         if not refed:
             inputs, non_negative = section.width, layers[-1].nonlinearity in ("relu", "abs")
+    if experiment.training.cache_megabytes and all(port.cache is None for port in ports.values()):
+        raise ExperimentError(
+            f"training.cache_megabytes must be 0: of the systems {', '.join(ports)} none repeats itself exactly. "
+            "Remove it, or the noise and drift of one."
+        )
     return Network(layers, features=frame.features, slots=slots, refed=refed)
 
 

@@ -73,7 +73,7 @@ class PassForecast:
         systems: Passes by name of the system.
         calls: Calls of `measure` by name of the system.
         writes: Writes of parameters by name of the system.
-        limited: Why the run may end before that; empty when it can't.
+        limited: Why there may be fewer; empty when there can't be.
     """
 
     purposes: Mapping[str, int]
@@ -91,16 +91,16 @@ class PassForecast:
 @contextmanager
 def stood_in(network: Network) -> Iterator[dict[Port, StandIn]]:
     """Put a stand-in behind every port; afterwards the systems and their counts are as they were."""
-    before = [(port, port.system, port.spec, port.count, port.written) for port in network.ports]
+    before = [(port, port.system, port.spec, port.count, port.written, port.cache) for port in network.ports]
     stand_ins = {}
     try:
-        for port, _, spec, _, _ in before:
-            stand_ins[port] = StandIn(spec)
+        for port, _, spec, *_ in before:
+            stand_ins[port], port.cache = StandIn(spec), None
             port.system, port.spec, port.count = stand_ins[port], stand_ins[port].spec, PassCount()
         yield stand_ins
     finally:
-        for port, system, spec, count, written in before:
-            port.system, port.spec, port.count, port.written = system, spec, count, written
+        for port, system, spec, count, written, cache in before:
+            port.system, port.spec, port.count, port.written, port.cache = system, spec, count, written, cache
 
 
 def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
@@ -126,6 +126,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
     totals = {name: [0, 0, 0] for name in names.values()}
     purposes: dict[str, int] = {}
 
+    cached = [port.cache is not None for port in network.ports]
     with stood_in(network) as stand_ins:
 
         def take(purpose: str, times: int) -> None:
@@ -185,6 +186,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
             (f"patience of {options.patience} validations", options.patience is not None),
             (f"budget of {options.budget_passes} passes", options.budget_passes is not None),
             (f"budget of {options.budget_minutes} minutes", options.budget_minutes is not None),
+            ("rows answered from a cache", any(cached)),
         )
         if so
     ]

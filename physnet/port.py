@@ -22,6 +22,7 @@ from .errors import DriveError, InputError, MeasurementError, ResponseError, Tra
 from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
 from .records import PassCount
+from .response_cache import ResponseCache
 from .seeding import stream
 
 # What a bench throws when a cable, a trigger or a network fails. Anything else (a TypeError, say) is a mistake in the
@@ -102,8 +103,11 @@ class Port:
         device: torch device of the responses handed upwards.
         dtype: Their real type; complex responses get the matching complex type.
         chunk: Most rows of one call; the system's own `max_batch` when smaller. None: no limit of the port's own.
+        cache_megabytes: Memory for responses that are given again instead of measured again, in MB; 0 keeps none. For
+            systems that declare themselves repeatable.
 
     Raises:
+        InputError: A cache for a system that does not repeat itself.
         DriveError, ResponseError: In `measure`; the drive was not sent, the response was not used.
     """
 
@@ -116,6 +120,7 @@ class Port:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         chunk: int | None = None,
+        cache_megabytes: float = 0.0,
     ) -> None:
         self.system = system
         self.spec = system.spec
@@ -129,6 +134,8 @@ class Port:
         limits = [limit for limit in (chunk, self.spec.max_batch, prompt) if limit is not None]
         self.chunk = min(limits) if limits else None
         self.count = PassCount()
+        self.cache = self._make_cache(cache_megabytes) if cache_megabytes else None
+        """Responses that need not be measured again; None where all are measured."""
         tunable: Any = system if isinstance(system, Tunable) else None
         self.parameters: Mapping[str, DriveSpec] = dict(tunable.parameters) if tunable else {}
         """What can be written to the system; empty for one that is not tunable."""
@@ -145,6 +152,8 @@ class Port:
 
     def __enter__(self) -> Self:
         self.written = {}
+        if self.cache is not None:
+            self.cache.clear()
         try:
             self.system.__enter__()
         except OSError as error:
@@ -185,6 +194,8 @@ class Port:
             new[name] = check_parameter(self.spec.name, name, self.parameters[name], given).numpy()
         if all(name in self.written and np.array_equal(self.written[name], value) for name, value in new.items()):
             return False
+        if self.cache is not None:
+            self.cache.clear()
         before, self.written = self.written, {}
         began = time.perf_counter()
         try:
@@ -224,7 +235,10 @@ class Port:
             raise InputError("rows may be played in order for calibration only: elsewhere drift would become a label.")
         sent = self._outgoing(drive, passes)
         collected = _Collected.empty(len(passes))
+        keys = self._recall(sent, passes, collected)
+        known = collected.done.copy()
         pending = np.arange(len(passes)) if ordered else self.play_order(passes)
+        pending = pending[~known[pending]]
         last_fault: Exception | None = None
         while pending.size:
             self.interrupted()
@@ -238,8 +252,48 @@ class Port:
             if np.any(collected.failures[again] > self.retries):
                 self._give_up(collected, last_fault)
             pending = np.concatenate([pending, again])
+        if self.cache is not None and keys and collected.response is not None and collected.spread is None:
+            new = np.flatnonzero(~known)
+            found = collected.response[torch.from_numpy(new).to(self.device)]
+            self.cache.keep([keys[row] for row in new], found, collected.flags[new])
         collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
         return collected.reading()
+
+    def _recall(self, sent: Any, passes: Passes, collected: _Collected) -> list[bytes]:
+        """Take over the responses that are known, and return the keys of all rows; none where nothing is kept.
+
+        A calibration and a sentinel ask what the system answers now.
+        """
+        if self.cache is None or np.isin(purpose_of(passes), (Purpose.CALIBRATE, Purpose.SENTINEL)).any():
+            return []
+        keys = self.cache.keys(sent)
+        slots = self.cache.find(keys)
+        known = np.flatnonzero(slots >= 0)
+        if known.size:
+            responses, flags = self.cache.take(slots[known])
+            self._room(collected)[torch.from_numpy(known).to(self.device)] = responses
+            collected.flags[known], collected.done[known] = flags, True
+            self.count += PassCount(cache_hits=int(known.size))
+        return keys
+
+    def _make_cache(self, megabytes: float) -> ResponseCache:
+        if not self.spec.repeatable:
+            raise InputError(
+                f"cache_megabytes must be 0 for {self.spec.name}, which does not declare that the same drive gives the "
+                f"same response, got {megabytes}. Leave it out, or take its noise and drift away."
+            )
+        if not 0 < megabytes < float("inf"):
+            raise InputError(f"cache_megabytes must be >= 0 MB and finite, got {megabytes}.")
+        return ResponseCache(
+            self.spec.response, dtype=self.dtype, device=self.device, megabytes=megabytes, seed=self.seed
+        )
+
+    def _room(self, collected: _Collected) -> torch.Tensor:
+        """Return the tensor that responses are gathered in, made when the first of them comes."""
+        if collected.response is None:
+            shape = (len(collected.done), *self.spec.response.shape)
+            collected.response = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        return collected.response
 
     def _play(
         self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: _Collected
@@ -325,17 +379,15 @@ class Port:
             # A response that was triggered or captured at the wrong time may belong to another drive.
             good &= (np.asarray(reading.flags) & Flag.MISTIMED) == 0
         kept = rows[good]
-        if collected.response is None:
-            shape = (len(collected.done), *self.spec.response.shape)
-            collected.response = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        if not collected.stopped:
             collected.started = reading.started
-        collected.response[torch.from_numpy(kept).to(self.device)] = response[torch.from_numpy(good).to(self.device)]
+        self._room(collected)[torch.from_numpy(kept).to(self.device)] = response[torch.from_numpy(good).to(self.device)]
         collected.done[kept] = True
         if reading.flags is not None:
             collected.flags[kept] |= np.asarray(reading.flags, dtype=np.uint8)[good]
         if reading.spread is not None:
             if collected.spread is None:
-                collected.spread = torch.full_like(collected.response, float("nan"))
+                collected.spread = torch.full_like(self._room(collected), float("nan"))
             spread = reading.spread if isinstance(reading.spread, torch.Tensor) else _native(reading.spread)
             spread = spread.detach().to(device=self.device, dtype=self.dtype)
             collected.spread[torch.from_numpy(kept).to(self.device)] = spread[torch.from_numpy(good).to(self.device)]

@@ -194,7 +194,7 @@ def _limits(trainer: Trainer, report: Report, stop: StopRequest) -> None:
 
 def _passes(found: PassForecast, report: Report) -> None:
     parts = ", ".join(f"{purpose} {count}" for purpose, count in found.purposes.items())
-    most = f"; at most: the run may end earlier ({found.limited})" if found.limited else ""
+    most = f"; at most ({found.limited})" if found.limited else ""
     passes = {purpose.name.lower(): found.purposes.get(purpose.name.lower(), 0) for purpose in Purpose}
     report.say(
         "passes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -57,12 +58,17 @@ def prepare(experiment: Experiment, samples: Samples, *, budget: int | None = No
     Raises:
         PhysnetError: A system or the rule can't be had, the rule can't train this network, or the budget is too small.
     """
+    if experiment.training.schedule == "greedy":
+        raise InputError(
+            "training.schedule must be 'simultaneous' where rules are compared, for not every rule can train one layer "
+            "after the other, got 'greedy'. Leave it out."
+        )
     rule = build_rule(experiment)
     network = build_network(experiment, samples.frame, rule)
+    # What a pipeline changes is the time, which is nothing that rules are compared by.
+    options = dataclasses.replace(training_options(experiment), schedule="simultaneous")
     classes = len(samples.frame.classes)
-    trainer = Trainer(
-        network, rule, samples.splits, classes=classes, options=training_options(experiment), seed=experiment.seed
-    )
+    trainer = Trainer(network, rule, samples.splits, classes=classes, options=options, seed=experiment.seed)
     names = {port: str(number) for number, port in enumerate(network.ports)}
     rows, epochs = len(samples.splits.train), experiment.training.epochs
     passes = count_passes(trainer, names).purposes["train"] // (epochs * rows)
