@@ -80,7 +80,7 @@ def fit_twin(
     detector: Detector = "auto",
     source: dict[str, Any] | None = None,
 ) -> Twin:
-    """Fit a twin.
+    """Fit a twin to the raw data of a run.
 
     Args:
         raw: The raw data.
@@ -93,14 +93,41 @@ def fit_twin(
     Raises:
         InputError: There is no such kind.
     """
+    return fit_pairs(raw.spec, pairs, kind, system=raw.name, seed=seed, detector=detector, source=source)
+
+
+def fit_pairs(
+    spec: SystemSpec,
+    pairs: Pairs,
+    kind: Kind,
+    *,
+    system: str,
+    seed: int = 0,
+    detector: Detector = "auto",
+    source: dict[str, Any] | None = None,
+) -> Twin:
+    """Fit a twin to drives and responses, wherever they come from.
+
+    Args:
+        spec: What the system says of itself.
+        pairs: The rows.
+        kind: `linear`, `coherent` or `mlp`.
+        system: Name of the system.
+        seed: Of whatever is random.
+        detector: For `coherent`: what the detector takes.
+        source: Where the rows came from.
+
+    Raises:
+        InputError: There is no such kind.
+    """
     began = time.perf_counter()
-    train_NF, validation_NF = _features(raw.spec, pairs.train.drive), _features(raw.spec, pairs.validation.drive)
+    train_NF, validation_NF = _features(spec, pairs.train.drive), _features(spec, pairs.validation.drive)
     parts = (train_NF, pairs.train, validation_NF, pairs.validation)
     match kind:
         case "linear":
             model = fit_linear(*parts)
         case "coherent":
-            model = fit_coherent(*parts, field=has_field(raw.spec.drive), detector=detector, seed=seed)
+            model = fit_coherent(*parts, field=has_field(spec.drive), detector=detector, seed=seed)
         case "mlp":
             model = fit_mlp(*parts, seed=seed)
         case _:
@@ -108,7 +135,7 @@ def fit_twin(
     seconds = time.perf_counter() - began
     held = pairs.held_out
     with torch.no_grad():
-        found_NR = Evaluator(model, raw.spec.drive)(torch.from_numpy(_native(held.drive))).numpy()
+        found_NR = Evaluator(model, spec.drive)(torch.from_numpy(_native(held.drive))).numpy()
     spread = float(np.square(np.abs(held.response_NR - pairs.train.response_NR.mean(axis=0))).mean()) or 1e-30
     error = float(np.square(np.abs(found_NR - held.response_NR)).mean())
     report = TwinReport(
@@ -121,7 +148,7 @@ def fit_twin(
         left_out=pairs.left_out,
         seconds=seconds,
     )
-    return Twin(model=model, spec=raw.spec, system=raw.name, report=report, source=source or {})
+    return Twin(model=model, spec=spec, system=system, report=report, source=source or {})
 
 
 def _features(spec: SystemSpec, drive: NDArray[Any]) -> NDArray[np.float64]:

@@ -75,32 +75,43 @@ def load_pairs(raw: RawSystem, *, seed: int = 0, most_bytes: int = 1 << 30) -> P
         SessionError: There are too few different drives.
     """
     rows, left_out = _some(raw, most_bytes)
-    response_NR = rows.response.reshape(len(rows), -1)
-    response_NR = response_NR.astype(np.complex128 if response_NR.dtype.kind == "c" else np.float64)
-    _, first_M, which_N, count_M = np.unique(
-        hashed(rows.drive), return_index=True, return_inverse=True, return_counts=True
-    )
-    if len(first_M) < LEAST:
+    different = len(np.unique(hashed(rows.drive)))
+    if different < LEAST:
         raise SessionError(
-            f"a twin of {raw.name!r} needs raw rows of at least {LEAST} different drives, got {len(first_M)}. Record "
+            f"a twin of {raw.name!r} needs raw rows of at least {LEAST} different drives, got {different}. Record "
             "more: session.raw = 'all'."
         )
+    return deal_out(rows.drive, rows.response, seed=seed, left_out=left_out)
+
+
+def deal_out(drive: NDArray[Any], response: NDArray[Any], *, seed: int = 0, left_out: int = 0) -> Pairs:
+    """Deal rows out by their drives.
+
+    Args:
+        drive: Shape `(n, *drive_shape)`, of at least `LEAST` different drives.
+        response: What came back, shape `(n, *response_shape)`.
+        seed: Chooses the parts.
+        left_out: Rows left out before.
+    """
+    response_NR = response.reshape(len(response), -1)
+    response_NR = response_NR.astype(np.complex128 if response_NR.dtype.kind == "c" else np.float64)
+    _, first_M, which_N, count_M = np.unique(hashed(drive), return_index=True, return_inverse=True, return_counts=True)
     mean_MR = np.zeros((len(first_M), response_NR.shape[1]), response_NR.dtype)
     np.add.at(mean_MR, which_N, response_NR)
     mean_MR /= count_M[:, None]
-    freedom = len(rows) - len(first_M)
-    apart = float(np.square(np.abs(response_NR - mean_MR[which_N])).mean() * len(rows))
+    freedom = len(drive) - len(first_M)
+    apart = float(np.square(np.abs(response_NR - mean_MR[which_N])).mean() * len(drive))
     order_M = stream(seed, "twin").permutation(len(first_M))
     held = max(1, round(_HELD_OUT * len(first_M)))
     validation = max(1, round(_VALIDATION * (len(first_M) - held)))
     held_M, validation_M, train_M = np.split(order_M, [held, held + validation])
     held_N = np.isin(which_N, held_M)
-    drive_M = rows.drive[first_M]
+    drive_M = drive[first_M]
     return Pairs(
         train=Part(drive=drive_M[train_M], response_NR=mean_MR[train_M]),
         validation=Part(drive=drive_M[validation_M], response_NR=mean_MR[validation_M]),
-        held_out=Part(drive=rows.drive[held_N], response_NR=response_NR[held_N]),
-        rows=len(rows),
+        held_out=Part(drive=drive[held_N], response_NR=response_NR[held_N]),
+        rows=len(drive),
         drives=len(first_M),
         noise=apart / freedom if freedom else float("nan"),
         repeats=freedom,

@@ -11,6 +11,7 @@ from typing import Self
 import torch
 
 from ..contracts import Cost, Differentiable, Passes, PhysicalSystem, Reading, SystemSpec
+from .fit import Twin
 from .model import Evaluator, describe_nonlinearity
 from .storage import load_twin
 
@@ -34,6 +35,16 @@ class TwinSystem(PhysicalSystem, Differentiable):
 
     def __init__(self, *, path: Path, device: str = "cpu", name: str = "twin") -> None:
         twin, digest = load_twin(Path(path))
+        self._take(twin, digest, device=device, name=name)
+
+    @classmethod
+    def of(cls, twin: Twin, *, device: str = "cpu", name: str = "twin") -> Self:
+        """Make one of a twin that was just fitted and is in no file."""
+        made = cls.__new__(cls)
+        made._take(twin, "", device=device, name=name)
+        return made
+
+    def _take(self, twin: Twin, digest: str, *, device: str, name: str) -> None:
         recorded = twin.spec
         self._evaluate = Evaluator(twin.model, recorded.drive, device)
         self._spec = dataclasses.replace(
