@@ -19,6 +19,7 @@ from physnet.rules.dfa import DirectFeedbackAlignment
 from physnet.rules.drtp import RandomTargetProjection
 from physnet.rules.ff import ForwardForward
 from physnet.rules.mono_forward import MonoForward
+from physnet.rules.noprop import NoProp
 from physnet.rules.pepita import Pepita
 from physnet.rules.phyll import PhyLL
 from physnet.rules.prototype import Prototype
@@ -60,6 +61,7 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "drtp": RandomTargetProjection,
     "ff": ForwardForward,
     "mono_forward": MonoForward,
+    "noprop": NoProp,
     "pepita": Pepita,
     "phyll": PhyLL,
     "prototype": Prototype,
