@@ -15,7 +15,7 @@ from ..comparison.figure import write_figure
 from ..comparison.report import report
 from ..comparison.rules import RuleComparison
 from ..comparison.store import Outcome
-from ..comparison.tasks import Task
+from ..comparison.tasks import BASELINES, CHEAP, Task
 from ..controls.store import plain
 from ..errors import InputError, PhysnetError
 from ..experiment import Experiment
@@ -42,6 +42,7 @@ def compare(arguments: argparse.Namespace) -> int:
         every=arguments.validate_every,
         target=None if arguments.target is None else arguments.target / 100,
         options=options,
+        baselines=baselines_of(arguments.baselines),
     )
     jobs = checked_jobs(arguments.jobs, measured=comparison.measured)
     with going_on("compare"), StopRequest() as stop:
@@ -62,6 +63,13 @@ def compare(arguments: argparse.Namespace) -> int:
 def names_of(text: str) -> list[str]:
     """Split a list of names at its commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def baselines_of(text: str | None) -> tuple[str, ...]:
+    """Return the baselines that were asked for: the cheap ones unless told otherwise, `all`, or `none`."""
+    if text is None:
+        return CHEAP
+    return {"all": tuple(BASELINES), "none": ()}.get(text, tuple(names_of(text)))
 
 
 def overrides_of(arguments: argparse.Namespace) -> list[str]:

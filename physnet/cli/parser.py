@@ -172,6 +172,12 @@ def _compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="PERCENT",
         help="validation accuracy whose training passes are told (default: 95 %% of the best that was reached)",
     )
+    parser.add_argument(
+        "--baselines",
+        metavar="A,B,...",
+        help="what stands beside the rules: raw_logistic_regression, linear_readout, digital_network (the default), "
+        "backpropagation, physics_aware, in_silico; all, or none",
+    )
     parser.set_defaults(command=later("compare", "compare"))
 
 

@@ -27,6 +27,7 @@ def as_plain(comparison: RuleComparison, findings: Findings) -> dict[str, Any]:
         "missing": findings.missing,
         "physics": findings.physics,
         "notes": list(findings.notes),
+        "baselines_left_out": dict(comparison.left_out),
         "folder": str(comparison.folder),
     }
     for group, trainings, against in (

@@ -21,7 +21,8 @@ from .tasks import Task
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 """Step sizes of Adam, of which the validation split takes one. The first that is the best."""
-_USUAL = 1e-3
+USUAL_RATE = 1e-3
+"""Step size where no validation split is there to choose."""
 
 
 def hidden_width(target: int, *, features: int, classes: int, depth: int) -> int:
@@ -69,7 +70,7 @@ def train_digital(task: Task, samples: Samples, *, interrupted: Callable[[], Non
     size = task.experiment["training"]["batch_size"]
     batch = len(splits.train) if size == "all" else min(int(size), len(splits.train))
     best, kept, rate_kept = -math.inf, _initial(widths, task.seed), math.nan
-    rates = RATES if len(splits.validation) else (_USUAL,)
+    rates = RATES if len(splits.validation) else (USUAL_RATE,)
     for rate in rates:
         accuracy, weights = _descend(
             widths, train, validation, rate=rate, batch=batch, task=task, interrupted=interrupted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from .store import Outcome
 
 _DPI = 130
 _BASELINE = "0.45"
+_DASHES = ("--", ":", "-.")
 # Of matplotlib's ten, all but the grey of the baselines: with ten markers, the first ninety rules differ.
 _COLOURS = tuple(to_hex(colormaps["tab10"](number)) for number in range(10) if number != 7)
 _MARKERS = "osD^vPX*<>"
@@ -88,12 +90,18 @@ def _curves(axes: Axes, findings: Findings, look: Mapping[str, tuple[str, str]])
             axes.plot(*_columns(one), color=colour, linewidth=0.6, alpha=strength)
         passes, means = _mean_curve(found)
         axes.plot(passes, means, color=colour, linewidth=1.8, marker=marker, markersize=4, label=name)
+    shown = [name for name, found in findings.baselines.items() if any(one.curve for one in found.values())]
+    for name, dashes in zip(shown, itertools.cycle(_DASHES), strict=False):
+        passes, means = _mean_curve(findings.baselines[name])
+        label = f"{name.replace('_', ' ')} (baseline)"
+        axes.plot(passes, means, color=_BASELINE, linewidth=1.4, linestyle=dashes, label=label)
     if findings.target == findings.target:
         axes.axhline(100 * findings.target, color="0.6", linewidth=0.8, linestyle=":")
     axes.set_xlim(left=0)
     axes.set_xlabel("training passes")
     axes.set_ylabel("validation accuracy / %")
-    axes.set_title("thin: seeds; thick: mean; dotted: target", fontsize=8, loc="left", color="0.35")
+    legend = "thin: seeds; thick: mean; grey: baselines; dotted across: target"
+    axes.set_title(legend, fontsize=8, loc="left", color="0.35")
     if any(found for found in findings.rules.values()):
         axes.legend(fontsize=8, frameon=False, loc="best", ncols=1 + (len(findings.rules) > 5))
     plain_axes(axes)

@@ -27,7 +27,8 @@ def report(comparison: RuleComparison, findings: Findings) -> str:
     for name, found in together.items():
         behind = "(best mean)" if name == ranking.leader else ""
         behind = interval(against[name]) if name in against else behind
-        reached = _reached(found, findings.target) if name in findings.rules else ""
+        learns = name in findings.rules or any(one.curve for one in found.values())
+        reached = _reached(found, findings.target) if learns else ""
         lines.append(f"{name:<{_NAME}}{_spread(found):>14}{len(found):>7}{behind:>32}{reached:>28}")
     heads = ("train. passes", "all passes", "per inference", "writes", "MA/inference", "MA training", "s", "J")
     widths = (14, 12, 15, 8, 14, 13, 7, 7)

@@ -13,12 +13,14 @@ from ..errors import InputError
 from ..experiment import Experiment
 from .carrying import Tell, carry_out
 from .contestants import Options
-from .digital import hidden_width, multiply_adds
+from .digital import RATES, hidden_width, multiply_adds
+from .end_to_end import plain_network, why_not
 from .judging import Ranking, Trainings, rank, same_rows
 from .preparing import Prepared, common_distance, prepare
 from .store import Outcome, Store
-from .tasks import Task
+from .tasks import BASELINES, CHEAP, THROUGH, Kind, Task
 
+_THROUGH: tuple[Kind, ...] = ("backpropagation", "physics_aware", "in_silico")
 _ALIKE = 1.1
 """Widths of digital networks whose ratio is below this are trained once, at the larger."""
 
@@ -58,9 +60,11 @@ class RuleComparison:
         every: Training passes between two validations; see `common_distance`.
         target: Validation accuracy whose passes are to be told, 0 to 1; None takes 95 % of the best mean reached.
         options: Where the rules' options came from, for the notes.
+        baselines: Names of `BASELINES` that are to stand beside the rules. What can't be trained on this network is
+            left out, and the notes say why.
 
     Raises:
-        PhysnetError: As `prepare`.
+        PhysnetError: As `prepare`; or there is no such baseline.
     """
 
     def __init__(
@@ -73,7 +77,10 @@ class RuleComparison:
         every: int | None = None,
         target: float | None = None,
         options: Options | None = None,
+        baselines: Sequence[str] = CHEAP,
     ) -> None:
+        if unknown := [name for name in baselines if name not in BASELINES]:
+            raise InputError(f"baselines must be among {', '.join(BASELINES)}, got {', '.join(unknown)}.")
         if seeds < 1:
             raise InputError(f"seeds must be >= 1, got {seeds}.")
         if budget is not None and budget < 1:
@@ -90,7 +97,13 @@ class RuleComparison:
         self.prepared = {name: _prepare(name, one, samples, self.budget) for name, one in experiments.items()}
         self.every = common_distance(self.prepared, budget=self.budget, every=every)
         self.confidence = self.first.controls.confidence
-        self._networks = self._digital_networks(samples)
+        self.equals: dict[str, tuple[str, ...]] = {}
+        self._chosen = tuple(name for name in BASELINES if name in baselines)
+        self._networks = self._digital_networks(samples) if "digital_network" in self._chosen else {}
+        self._plain = plain_network(self.first)
+        reasons = {name: why_not(name, self._plain, samples) for name in self._chosen if name in THROUGH}
+        self.left_out = {name: reason for name, reason in reasons.items() if reason}
+        """Baselines that can't be trained on this network, and why."""
         checksum = samples.dataset.checksum
         self.tasks: dict[str, dict[int, Task]] = {
             name: {seed: self._rule(name, seed, checksum) for seed in self.seeds} for name in self.experiments
@@ -114,8 +127,13 @@ class RuleComparison:
     @property
     def passes_to_do(self) -> int:
         """About how many rows the physics has still to answer to learn; standardisation, validation and test aside."""
-        names = [task.name for task in self.todo if task.kind == "rule"]
-        return sum(self.prepared[name].presented * self.prepared[name].passes_per_sample for name in names)
+        todo = self.todo
+        names = [task.name for task in todo if task.kind == "rule"]
+        passes = sum(self.prepared[name].presented * self.prepared[name].passes_per_sample for name in names)
+        one = next(iter(self.prepared.values()))
+        through = [task for task in todo if task.kind in ("backpropagation", "physics_aware")]
+        tried = len(RATES) if self.first.data.validation_fraction > 0 else 1
+        return passes + sum(task.epochs * one.samples * one.depth * tried for task in through)
 
     def go(
         self,
@@ -186,8 +204,11 @@ class RuleComparison:
             work=features * classes,
             checksum=checksum,
         )
-        yield common
-        yield dataclasses.replace(common, kind="linear_readout", name="linear_readout", work=chosen.readout_work)
+        if "raw_logistic_regression" in self._chosen:
+            yield common
+        if "linear_readout" in self._chosen:
+            yield dataclasses.replace(common, kind="linear_readout", name="linear_readout", work=chosen.readout_work)
+        epochs = max(math.ceil(one.presented / one.samples) for one in self.prepared.values())
         for name, width in self._networks.items():
             hidden = (width,) * chosen.depth
             yield dataclasses.replace(
@@ -195,9 +216,15 @@ class RuleComparison:
                 kind="digital_network",
                 name=name,
                 hidden=hidden,
-                epochs=max(math.ceil(one.presented / one.samples) for one in self.prepared.values()),
+                epochs=epochs,
                 work=multiply_adds([features, *hidden, classes]),
             )
+        experiment = self._plain.model_copy(update={"seed": seed}).as_dict()
+        for kind in _THROUGH:
+            if kind in self._chosen and kind not in self.left_out:
+                yield dataclasses.replace(
+                    common, kind=kind, name=kind, experiment=experiment, epochs=epochs, every=self.every, work=None
+                )
 
     def _digital_networks(self, samples: Samples) -> dict[str, int]:
         """Return the width of each digital network, by name: one for all rules that do about as much to classify."""
@@ -242,6 +269,9 @@ class RuleComparison:
                 f"the rules drive different numbers of channels ({told}): labels and signs take channels of their own, "
                 "and a medium whose number of drives is left open is then another one"
             )
+        for name, reason in self.left_out.items():
+            yield f"{name} left out: {reason}"
+        yield from self._about_twins()
         for name, names in self.equals.items():
             yield f"{name}: as many multiply-adds per inference as {', '.join(names)}"
         uncounted = [name for name, one in self.prepared.items() if one.inference_work is None]
@@ -251,6 +281,16 @@ class RuleComparison:
             yield "some trainings were done by another version of physnet: use a new folder to have all done again"
         if self.first.training.patience is not None or self.first.training.budget_minutes is not None:
             yield "patience and budget_minutes are not used: each rule trains to the end of its passes"
+
+    def _about_twins(self) -> Iterator[str]:
+        for name, found in self._done(self.baselines).items():
+            worst: dict[str, float] = {}
+            for outcome in found.values():
+                for twin in outcome.about.get("twins", ()):
+                    worst[twin["system"]] = max(worst.get(twin["system"], 0.0), twin["held_out_error"])
+            if worst:
+                told = ", ".join(f"{system} {error:.2g}" for system, error in worst.items())
+                yield f"{name}: error of the twins, 0 for exact and 1 for no better than the mean response: {told}"
 
     def _about_options(self, every: Sequence[Outcome]) -> Iterator[str]:
         tuning = self._options.tuning

@@ -14,13 +14,28 @@ from typing import Any, Literal, Self
 from ..experiment import Experiment
 from ..fingerprint import code_of
 
-Kind = Literal["rule", "linear_readout", "raw_logistic_regression", "digital_network"]
+Kind = Literal[
+    "rule",
+    "linear_readout",
+    "raw_logistic_regression",
+    "digital_network",
+    "backpropagation",
+    "physics_aware",
+    "in_silico",
+]
 BASELINES: Mapping[str, str] = {
     "raw_logistic_regression": "softmax regression on the samples themselves",
     "linear_readout": "softmax regression on what the first layer measures, labels never presented",
     "digital_network": "backpropagation on the samples themselves, with as many multiply-adds per inference",
+    "backpropagation": "the network trained end to end: the system answers, its simulator has the gradient",
+    "physics_aware": "the network trained end to end: the system answers, a fitted twin has the gradient",
+    "in_silico": "the network trained end to end on fitted twins alone, and tested on the system",
 }
-"""What stands beside the rules, and what it is."""
+"""What can stand beside the rules, and what it is."""
+CHEAP = ("raw_logistic_regression", "linear_readout", "digital_network")
+"""Baselines that stand there unless others are asked for."""
+THROUGH = frozenset({"backpropagation", "physics_aware", "in_silico"})
+"""Baselines that are trained end to end through a model of the physics."""
 
 _PASSIVE = frozenset({"title", "output", "session", "controls", "base", "source"})
 _DECIDED_HERE = frozenset({"validate_every", "patience", "budget_passes", "budget_minutes"})
@@ -38,7 +53,7 @@ class Task:
         budget: Most training passes; None trains for the experiment's epochs.
         every: Training passes between two validations.
         hidden: Hidden layers' widths of the digital network.
-        epochs: Epochs of the digital network.
+        epochs: Epochs of a network that is trained by backpropagation.
         work: Multiply-adds of a baseline to classify a sample; told, not decisive.
         test: Whether the test split is measured at the end. A choice among options must not see it.
         checksum: Of the data.
@@ -69,7 +84,7 @@ class Task:
         systems read by size and time of change.
         """
         decides = {"kind": self.kind, "checksum": self.checksum, "test": self.test, **self._decides()}
-        if self.kind in ("rule", "linear_readout"):
+        if self.kind in THROUGH | {"rule", "linear_readout"}:
             decides |= {"code": self._code(), "files": self._files()}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -111,6 +126,9 @@ class Task:
             case "rule":
                 own: dict[str, Any] = {"budget": self.budget, "every": self.every}
                 return {**table, "training": training, **own, "passes_per_sample": self.passes_per_sample}
+            case "backpropagation" | "physics_aware" | "in_silico":
+                own = {"every": self.every, "epochs": self.epochs}
+                return {**table, "training": {**training, **own}}
             case "linear_readout":
                 return {**table, "training": {"evaluation_batch": training["evaluation_batch"]}}
             case "digital_network":

@@ -25,6 +25,7 @@ from ..passes import MOST_EPOCHS, Purpose
 from ..rules.work import network_work
 from ..trainer import Trainer
 from .digital import train_digital
+from .end_to_end import train_end_to_end
 from .pace import Pace, Paced, Steps
 from .store import Outcome
 from .tasks import Task
@@ -59,6 +60,8 @@ def perform(task: Task, *, device: str = "cpu", interrupted: Check | None = None
             outcome = _rule(task, experiment, samples, device, check)
         case "digital_network":
             outcome = train_digital(task, samples, interrupted=check)
+        case "backpropagation" | "physics_aware" | "in_silico":
+            outcome = train_end_to_end(task, experiment, samples, device=device, interrupted=check)
         case "raw_logistic_regression":
             outcome = _baseline(task, samples, accuracy=raw_logistic_regression(samples.splits))
         case "linear_readout":
