@@ -212,7 +212,11 @@ class PhysicalLayer:
 
     def outputs(self, features_NF: torch.Tensor) -> torch.Tensor:
         """Return what goes up: `nonlinearity(features @ weight + bias)`, shape `(n, width)`."""
-        return activate(torch.addmm(self.bias_O, features_NF, self.weight_FO), self.nonlinearity)
+        return activate(self.linear(features_NF), self.nonlinearity)
+
+    def linear(self, features_NF: torch.Tensor) -> torch.Tensor:
+        """Return `features @ weight + bias`, shape `(n, width)`: what the digital nonlinearity takes."""
+        return torch.addmm(self.bias_O, features_NF, self.weight_FO)
 
     def fit_standardisation(self, reading: Reading) -> int:
         """Set mean and scale from measured responses, and return how many channels are dead.

@@ -19,7 +19,7 @@ from .gradient import GradientLearner, SinglePass, classified
 from .heads import SoftmaxHead, unit
 from .labels import one_hot
 from .optimiser import Decay, LocalAdam
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,6 @@ class CounterCurrentLearner(GradientLearner):
     """
 
     def __init__(self, rule: CounterCurrent, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="ccl")
         self._classes = classes
         shapes = {} if layer.lowest else {"feedback": (layer.width, layer.inputs)}
         shapes |= {"labels": (classes, layer.width)} if layer.highest else {}
@@ -100,13 +99,13 @@ class CounterCurrentLearner(GradientLearner):
         resumed = yield Await(need=Need.TOP_DOWN, features_NF=features_NF)
         assert isinstance(resumed, Resumed)
         target_NC = one_hot(batch.labels_N, self._classes, features_NF)
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         above_CO = self._activate(self._feedback["labels"]) if self._layer.highest else resumed.value
         slope_NC, loss = _mismatch(activity_NO, above_CO, target_NC)
         # All gradients before any step: without a nonlinearity, above_CO is E itself.
-        error_NO = self._times_slope(slope_NC @ above_CO, activity_NO)
+        error_NO = self._times_slope(slope_NC @ above_CO, activity_NO, z_NO)
         if self._layer.highest:
-            labels = self._times_slope(slope_NC.T @ activity_NO, above_CO)
+            labels = self._times_slope(slope_NC.T @ activity_NO, above_CO, self._feedback["labels"])
             self._feedback_adam.gradients["labels"].copy_(labels)
         down_CI = None if self._layer.lowest else self._send_down(above_CO, resumed.inputs_NI, target_NC)
         self._feedback_adam.set_progress(batch.progress)
@@ -119,9 +118,10 @@ class CounterCurrentLearner(GradientLearner):
 
     def _send_down(self, above_CO: torch.Tensor, below_NI: torch.Tensor, target_NC: torch.Tensor) -> torch.Tensor:
         """Return what the layer below gets, and write the gradient of V from the loss that it makes there."""
-        down_CI = self._activate(above_CO @ self._feedback["feedback"])
+        z_CI = above_CO @ self._feedback["feedback"]
+        down_CI = self._activate(z_CI)
         slope_NC, _ = _mismatch(below_NI, down_CI, target_NC)
-        error_CI = self._times_slope(slope_NC.T @ below_NI, down_CI)
+        error_CI = self._times_slope(slope_NC.T @ below_NI, down_CI, z_CI)
         torch.mm(above_CO.T, error_CI, out=self._feedback_adam.gradients["feedback"])
         return down_CI
 
@@ -132,8 +132,8 @@ class CounterCurrentLearner(GradientLearner):
     def _activate(self, values: torch.Tensor) -> torch.Tensor:
         return activate(values, self._layer.nonlinearity)
 
-    def _times_slope(self, error: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
-        return times_slope_(error, activity, self._layer.nonlinearity)
+    def _times_slope(self, error: torch.Tensor, activity: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return times_slope_(error, activity, z, self._layer.nonlinearity)
 
 
 def _mismatch(

@@ -22,7 +22,7 @@ from .base import Await, Batch, Learned, LearnSteps, Need, Placement, Present, R
 from .gradient import GradientLearner
 from .labels import every_label, labelled_pairs, one_hot, wrong_labels
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,6 @@ class ForwardForwardLearner(GradientLearner):
     """Forward-forward on one layer: the matrix V of a digital label, and the optimiser of W, b and V."""
 
     def __init__(self, rule: ForwardForward, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="ff")
         self._rule, self._classes, self._digital = rule, classes, rule.label == "digital"
         if self._digital and (layer.nonlinearity != "none" or classes < 2):
             raise InputError(
@@ -155,7 +154,7 @@ class ForwardForwardLearner(GradientLearner):
         shown_MC = self._shown(batch)
         peers_M = features_NF.new_zeros(2 * len(batch.labels_N))
         if self._rule.collaboration:
-            over_M = self._goodness(self._activity(features_NF, shown_MC)) - self._theta
+            over_M = self._goodness(self._activity(features_NF, shown_MC)[1]) - self._theta
             resumed = yield Await(need=Need.PEER_SCALARS, features_NF=features_NF, report=over_M)
             assert isinstance(resumed, Resumed)
             peers_M = resumed.value
@@ -184,23 +183,24 @@ class ForwardForwardLearner(GradientLearner):
         labels_M = torch.cat([batch.labels_N, wrong_labels(batch, self._classes)])
         return one_hot(labels_M, self._classes, self._labels_CO)
 
-    def _activity(self, features_NF: torch.Tensor, shown_MC: torch.Tensor | None) -> torch.Tensor:
-        """Return the activity of the positive rows, then of the negative ones."""
-        outputs_NO = self._layer.outputs(features_NF)
+    def _activity(self, features_NF: torch.Tensor, shown_MC: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `z` and the activity of the positive rows, then of the negative ones."""
+        z_NO, outputs_NO = self._forward(features_NF)
         if shown_MC is None:
-            return outputs_NO
-        return torch.addmm(outputs_NO.repeat(2, 1), shown_MC, self._labels_CO).relu_()
+            return z_NO, outputs_NO
+        z_MO = torch.addmm(outputs_NO.repeat(2, 1), shown_MC, self._labels_CO)
+        return z_MO, z_MO.relu()
 
     def _goodness(self, activity_MO: torch.Tensor) -> torch.Tensor:
         return activity_MO.square().sum(1) * self._share
 
     def _descend(self, features_NF: torch.Tensor, shown_MC: torch.Tensor | None, peers_M: torch.Tensor) -> torch.Tensor:
         """Take one step along the exact gradient; return the pooled goodness over the threshold from before it."""
-        activity_MO = self._activity(features_NF, shown_MC)
+        z_MO, activity_MO = self._activity(features_NF, shown_MC)
         over_M = self._goodness(activity_MO) - self._theta + peers_M
         error_MO = activity_MO * (self._slope(over_M) * (2 * self._share)).unsqueeze(1)
         if shown_MC is None:
-            self._move(features_NF, times_slope_(error_MO, activity_MO, self._layer.nonlinearity))
+            self._move(features_NF, times_slope_(error_MO, activity_MO, z_MO, self._layer.nonlinearity))
             return over_M
         # The slope of the rectification is in the activity already: it is zero where that is zero.
         torch.mm(shown_MC.T, error_MO, out=self._adam.gradients["labels"])

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from ..layer import PhysicalLayer, Presented
+from ..layer import PhysicalLayer, Presented, activate
 from ..network import Network
 from .base import Batch, Learned, LearnSteps, Need, Placement, Present
 from .heads import SoftmaxHead, unit
@@ -84,6 +84,11 @@ class GradientLearner:
         """Take over saved tensors."""
         for name, own in self.tensors().items():
             own.copy_(tensors[name])
+
+    def _forward(self, features_NF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `z = features weight + bias` and the activity, both of shape `(n, width)`."""
+        z_NO = self._layer.linear(features_NF)
+        return z_NO, activate(z_NO, self._layer.nonlinearity)
 
     def _move(self, features_NF: torch.Tensor, error_NO: torch.Tensor) -> None:
         """Take one step; gradients of the rule's own tensors must have been written.

@@ -17,7 +17,7 @@ from .gradient import RecordedLearner, SinglePass, classified
 from .heads import DeepHead
 from .labels import softmax_error
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,6 @@ class MonoForwardLearner(RecordedLearner):
     """Mono-Forward on one layer: the head, and the optimiser of W, b and the head."""
 
     def __init__(self, rule: MonoForward, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="mono_forward")
         self._inner_steps = rule.inner_steps
         self._head_net = DeepHead(layer, classes=classes, depth=rule.head_depth, width=rule.head_width, seed=seed)
         matrices = ["weight", *(name for name in self._head_net.tensors if not name.endswith("bias"))]
@@ -82,11 +81,11 @@ class MonoForwardLearner(RecordedLearner):
 
     def _descend(self, features_NF: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Take one step along the exact gradient; return the scores from before it."""
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         activities = self._head_net.activities(activity_NO)
         scores_NC = self._head_net.scores(activities)
         error_NO = self._head_net.back(activities, softmax_error(scores_NC, batch.labels_N), self._adam.gradients)
-        self._move(features_NF, times_slope_(error_NO, activity_NO, self._layer.nonlinearity))
+        self._move(features_NF, times_slope_(error_NO, activity_NO, z_NO, self._layer.nonlinearity))
         return scores_NC
 
     def _metrics(self, found: torch.Tensor, batch: Batch) -> dict[str, float]:

@@ -21,7 +21,7 @@ from .gradient import RecordedLearner, SinglePass, classified
 from .heads import DeepHead
 from .labels import one_hot, softmax_error
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 Schedule = Literal["cosine", "linear"]
 Loss = Literal["cross_entropy", "snr_mse"]
@@ -157,7 +157,6 @@ class NoPropLearner(RecordedLearner):
     """NoProp on one layer: its head, and the optimiser of W, b and the head."""
 
     def __init__(self, rule: NoProp, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="noprop")
         self._rule, self._inner_steps = rule, rule.inner_steps
         layers = layer.below + 1 + layer.above
         before, after = (part / (1 - part) for part in signal(layers, rule.schedule)[layer.below : layer.below + 2])
@@ -171,7 +170,7 @@ class NoPropLearner(RecordedLearner):
 
     def _descend(self, features_NF: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Take one step along the exact gradient; return the scores from before it."""
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         scores_NC = self._head_net.scores([activity_NO])
         error_NC = softmax_error(scores_NC, batch.labels_N)
         if self._rule.loss == "snr_mse":
@@ -180,7 +179,7 @@ class NoPropLearner(RecordedLearner):
             along_N1 = (chances_NC * error_NC).sum(1, keepdim=True)
             error_NC = 2 * self._weight * chances_NC * (error_NC - along_N1)
         error_NO = self._head_net.back([activity_NO], error_NC, self._adam.gradients)
-        self._move(features_NF, times_slope_(error_NO, activity_NO, self._layer.nonlinearity))
+        self._move(features_NF, times_slope_(error_NO, activity_NO, z_NO, self._layer.nonlinearity))
         return scores_NC
 
     def _metrics(self, found: torch.Tensor, batch: Batch) -> dict[str, float]:

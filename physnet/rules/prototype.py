@@ -20,7 +20,7 @@ from .gradient import RecordedLearner, SinglePass, classified
 from .heads import unit
 from .labels import softmax_error
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 _TINY = 1e-12
 
@@ -72,7 +72,6 @@ class PrototypeLearner(RecordedLearner):
     """Prototypes on one layer: their directions, and the optimiser of W, b and of learned ones."""
 
     def __init__(self, rule: Prototype, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="prototype")
         self._rule, self._inner_steps = rule, rule.inner_steps
         self._learned = rule.prototypes == "learned"
         random = torch_stream(seed, "prototypes")
@@ -98,7 +97,7 @@ class PrototypeLearner(RecordedLearner):
 
     def _descend(self, features_NF: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Take one step along the exact gradient; return the cosines from before it."""
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         norm_N1 = _lengths(activity_NO)
         unit_NO, unit_CO = activity_NO / norm_N1, unit(self._prototypes_CO)
         cosines_NC = unit_NO @ unit_CO.T
@@ -107,7 +106,7 @@ class PrototypeLearner(RecordedLearner):
             towards_CO = across(slope_NC.T @ unit_NO, unit_CO, _lengths(self._prototypes_CO))
             self._adam.gradients["prototypes"].copy_(towards_CO)
         error_NO = across(slope_NC @ unit_CO, unit_NO, norm_N1)
-        self._move(features_NF, times_slope_(error_NO, activity_NO, self._layer.nonlinearity))
+        self._move(features_NF, times_slope_(error_NO, activity_NO, z_NO, self._layer.nonlinearity))
         return cosines_NC
 
     @property

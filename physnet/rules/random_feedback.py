@@ -18,7 +18,7 @@ from .gradient import GradientLearner, classified
 from .heads import SoftmaxHead, unit
 from .labels import one_hot
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 Signal = Literal["true", "sign", "label"]
 
@@ -57,7 +57,6 @@ class FeedbackLearner(GradientLearner):
         head_learning_rate: float,
         decay: Decay,
     ) -> None:
-        check_slope(layer, rule=rule)
         if signal == "label" and layer.nonlinearity != "tanh":
             raise InputError(
                 f"{rule} pushes on however well a layer has learnt: {layer.name} must have a bounded nonlinearity, "
@@ -86,11 +85,11 @@ class FeedbackLearner(GradientLearner):
             resumed = yield Await(need=Need.OUTPUT_ERROR, features_NF=features_NF)
             assert isinstance(resumed, Resumed)
             signal_NC = resumed.value.sign() if self._signal == "sign" else resumed.value
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         error_NO = signal_NC @ self._feedback_CO / len(features_NF)
         scores_NC = self._readout.fit(unit(activity_NO), batch.labels_N, batch.progress)
         self._adam.set_progress(batch.progress)
-        self._move(features_NF, times_slope_(error_NO, activity_NO, self._layer.nonlinearity))
+        self._move(features_NF, times_slope_(error_NO, activity_NO, z_NO, self._layer.nonlinearity))
         return Learned(features_NF=features_NF, metrics=classified(scores_NC, batch))
 
     def scores(self, outputs_NO: torch.Tensor) -> torch.Tensor:

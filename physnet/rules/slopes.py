@@ -1,46 +1,51 @@
-"""Slopes of the digital nonlinearities, from what went up: what a closed-form gradient needs of them.
+"""Slopes of the digital nonlinearities: what a closed-form gradient needs of them.
 
 Axis letters: N rows, O outputs.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from ..errors import InputError
-from ..layer import Nonlinearity, PhysicalLayer
+from ..layer import Nonlinearity
 
-SLOPES: dict[str, str] = {"none": "1", "relu": "z > 0", "tanh": "1 - a^2"}
-"""Nonlinearities `a = s(z)` whose slope follows from `a` alone, and the slope."""
-
-
-def check_slope(layer: PhysicalLayer, *, rule: str) -> None:
-    """Refuse a layer whose nonlinearity has a slope that is not known.
-
-    Args:
-        layer: The layer.
-        rule: Name of the rule, for the message.
-
-    Raises:
-        InputError: The nonlinearity is none of `SLOPES`.
-    """
-    if layer.nonlinearity not in SLOPES:
-        raise InputError(
-            f"{rule} needs a nonlinearity whose slope it knows in {layer.name}: one of {', '.join(SLOPES)}; got "
-            f"'{layer.nonlinearity}'."
-        )
+SLOPES: dict[Nonlinearity, str] = {
+    "none": "1",
+    "relu": "z > 0",
+    "tanh": "1 - a^2",
+    "abs": "sign(z)",
+    "gelu": "Phi(z) + z phi(z), of the normal distribution",
+    "silu": "sigma(z) (1 + z (1 - sigma(z)))",
+}
+"""The slope of each nonlinearity `a = s(z)`."""
 
 
-def times_slope_(error_NO: torch.Tensor, activity_NO: torch.Tensor, nonlinearity: Nonlinearity) -> torch.Tensor:
+def times_slope_(
+    error_NO: torch.Tensor, activity_NO: torch.Tensor, z_NO: torch.Tensor, nonlinearity: Nonlinearity
+) -> torch.Tensor:
     """Multiply an error with respect to activity by the slope, in place: the error with respect to `z`.
 
     Args:
         error_NO: Derivative of a loss by the activity.
         activity_NO: The activity `s(z)`.
-        nonlinearity: `s`, one of `SLOPES`.
+        z_NO: What it is the activity of.
+        nonlinearity: `s`.
     """
-    if nonlinearity == "relu":
-        error_NO *= activity_NO > 0
-    elif nonlinearity == "tanh":
-        error_NO *= 1 - activity_NO.square()
+    match nonlinearity:
+        case "none":
+            pass
+        case "relu":
+            error_NO *= activity_NO > 0
+        case "tanh":
+            error_NO *= 1 - activity_NO.square()
+        case "abs":
+            error_NO *= z_NO.sign()
+        case "gelu":
+            density = torch.exp(-z_NO.square() / 2) / math.sqrt(2 * math.pi)
+            error_NO *= torch.special.ndtr(z_NO) + z_NO * density
+        case "silu":
+            gate = torch.sigmoid(z_NO)
+            error_NO *= gate * (1 + z_NO * (1 - gate))
     return error_NO

@@ -16,7 +16,7 @@ from ..seeding import torch_stream
 from .base import Batch
 from .gradient import RecordedLearner, SinglePass
 from .optimiser import Decay
-from .slopes import check_slope, times_slope_
+from .slopes import times_slope_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,6 @@ class TargetProjectionLearner(RecordedLearner):
     """Target projection on one layer: its targets, and the optimiser of W and b."""
 
     def __init__(self, rule: TargetProjection, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="tpsgd")
         self._rule, self._inner_steps = rule, rule.inner_steps
         uniform = torch.rand(classes, layer.width, generator=torch_stream(seed, "targets"))
         self._targets_CO = ((2 * uniform - 1) * rule.amplitude).to(layer.weight_FO)
@@ -76,10 +75,10 @@ class TargetProjectionLearner(RecordedLearner):
 
     def _descend(self, features_NF: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Take one step along the exact gradient; return the activity from before it."""
-        activity_NO = self._layer.outputs(features_NF)
+        z_NO, activity_NO = self._forward(features_NF)
         difference_NO = activity_NO - self._targets_CO[batch.labels_N]
         error_NO = (difference_NO.sign() if self._rule.loss == "l1" else difference_NO) / len(features_NF)
-        self._move(features_NF, times_slope_(error_NO, activity_NO, self._layer.nonlinearity))
+        self._move(features_NF, times_slope_(error_NO, activity_NO, z_NO, self._layer.nonlinearity))
         return activity_NO
 
     def _metrics(self, found: torch.Tensor, batch: Batch) -> dict[str, float]:

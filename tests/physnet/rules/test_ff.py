@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from physnet.errors import InputError
+from physnet.layer import NONLINEARITIES, Nonlinearity, activate
 from physnet.rules.base import Need
 from physnet.rules.ff import ForwardForward
 from physnet.rules.labels import wrong_labels
@@ -43,15 +44,17 @@ CASES = [(goodness, loss) for goodness in ("sum", "mean") for loss in ("threshol
 
 
 @pytest.mark.parametrize(("goodness", "loss"), CASES)
-@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
-def test_with_the_label_in_the_drive_the_gradient_is_autograds(goodness: str, loss: str, nonlinearity: str) -> None:
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES[1:])
+def test_with_the_label_in_the_drive_the_gradient_is_autograds(
+    goodness: str, loss: str, nonlinearity: Nonlinearity
+) -> None:
     rule = ForwardForward(label="drive", goodness=goodness, loss=loss, inner_steps=1)  # type: ignore[arg-type]
-    layer, batch = make_layer(nonlinearity), make_batch()  # type: ignore[arg-type]
+    layer, batch = make_layer(nonlinearity), make_batch()
     learner = rule.learner(layer, classes=CLASSES, seed=1)
     f = recorded(layer, rows=2 * SAMPLES)
     weight, bias = (t.clone().requires_grad_() for t in (layer.weight_FO, layer.bias_O))
     z = f @ weight + bias
-    found = goodness_of(rule, torch.relu(z) if nonlinearity == "relu" else torch.tanh(z))
+    found = goodness_of(rule, activate(z, nonlinearity))
     theta = float(WIDTH) if goodness == "sum" else 1.0
     value = pair_loss(rule, found[:SAMPLES], found[SAMPLES:], theta)
     torch.autograd.backward(value)

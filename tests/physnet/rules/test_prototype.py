@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from physnet.errors import InputError
-from physnet.layer import Nonlinearity, activate
+from physnet.layer import NONLINEARITIES, Nonlinearity, activate
 from physnet.rules.prototype import Prototype
 from tests.physnet.rules.rehearsal import (
     CLASSES,
@@ -34,7 +34,7 @@ def objective(rule: Prototype, cosines: torch.Tensor, labels: torch.Tensor) -> t
     return total / len(labels)
 
 
-@pytest.mark.parametrize("nonlinearity", ["none", "relu", "tanh"])
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 @pytest.mark.parametrize("prototypes", ["simplex", "learned"])
 def test_the_gradient_is_autograds(prototypes: str, loss: str, nonlinearity: Nonlinearity) -> None:
