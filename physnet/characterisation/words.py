@@ -69,6 +69,12 @@ def _law(found: Found, spec: SystemSpec, plan: Plan) -> Iterator[str]:
         )
         yield f"The response is no power of the drive ({why}): the scale changes what is computed, so choose it."
         return
+    if max(bend.floor, shape.floor) > _NEGLIGIBLE:
+        yield (
+            f"Whether the response is a power of the drive is not resolved: its degree, {degree}, changes "
+            f"{_within(bend)} towards large drives, and its pattern {_within(shape)} of the response. More passes tell."
+        )
+        return
     whole = round(degree.value)
     named = f"{whole}" if abs(degree.value - whole) < max(_WHOLE, 3 * degree.error) else f"{degree.value:.3g}"
     yield (
@@ -205,6 +211,10 @@ def _percent(quantity: Quantity) -> str:
     if math.isnan(quantity.value):
         return "not measured"
     return f"{100 * quantity.value:.3g} %" if quantity.resolved else _below(quantity)
+
+
+def _within(quantity: Quantity) -> str:
+    return f"by {quantity.value:.2g}" if quantity.resolved else f"by less than {quantity.floor:.2g}"
 
 
 def _below(quantity: Quantity) -> str:
