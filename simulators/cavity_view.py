@@ -144,7 +144,7 @@ class CavityView:
         room = _MARGIN * (high - low) or 0.01 * high
         read = np.unique(self._frequency_F)
         if len(read) >= frames:
-            return read[np.linspace(0, len(read) - 1, frames).round().astype(int)]
+            return np.asarray(read[np.linspace(0, len(read) - 1, frames).round().astype(int)])
         return np.unique(np.concatenate((read, np.linspace(low - room, high + room, frames - len(read)))))
 
     def _grid(self, pixels: int) -> tuple[Floats, tuple[int, int]]:

@@ -109,6 +109,21 @@ class Line:
         return np.asarray(matrix_MM)
 
 
+def rates(modes: Modes, *, attenuation: float, pulse: Pulse | None) -> Complexes:
+    """Return what each mode does along a straight fibre at each frequency, `dA/dz = rate A`, 1/m, as in `half_MT`.
+
+    Args:
+        modes: The modes.
+        attenuation: Of the power, 1/m.
+        pulse: None for continuous light.
+    """
+    if pulse is None:
+        phase_MT = (modes.beta_M - modes.beta_M[0])[:, None]
+    else:
+        phase_MT = relative_phase(modes, pulse.frequencies())
+    return np.asarray(1j * phase_MT - attenuation / 2)
+
+
 def make_line(
     modes: Modes,
     scales: Scales,
@@ -165,9 +180,7 @@ def make_line(
             f"a fibre must take at most {MOST_STEPS} steps, got {steps * sections} of {taken:.3g} m, with beats of "
             f"{scales.beat:.3g} m. A shorter fibre at higher power does as much."
         )
-    frequency_T = np.zeros(1) if pulse is None else pulse.frequencies()
-    phase_MT = (modes.beta_M - modes.beta_M[0])[:, None] if pulse is None else relative_phase(modes, frequency_T)
-    rate_MT = 1j * phase_MT - attenuation / 2
+    rate_MT = rates(modes, attenuation=attenuation, pulse=pulse)
     return Line(
         sections=sections,
         steps=steps,

@@ -5,6 +5,7 @@ Axis letters: N rows; M modes; T samples of a pulse (one for continuous light); 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,25 @@ class TorchPropagator:
             tile_M2X = torch.nn.functional.pad(tile_NM2, (0, 0, 0, 0, 0, missing)).permute(1, 2, 0).contiguous()
             parts.append(self._advance(tile_M2X).permute(2, 0, 1)[: _COLUMNS - missing, ..., None])
         return torch.cat(parts)
+
+    @torch.no_grad()
+    def stations(self, launched_M2: torch.Tensor, stops: Iterable[int]) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield where one row is after some steps, `(stop, amplitudes (modes, 2, samples))`: for looking at it.
+
+        Args:
+            launched_M2: Amplitudes at the beginning, as for `propagate`.
+            stops: Steps of the whole fibre, in ascending order. A junction belongs to the section behind it.
+        """
+        amplitude_M2X, done = (launched_M2.to(self.dtype)[..., None] * self._pulse_T).contiguous(), 0
+        for stop in stops:
+            while done < stop:
+                section, within = divmod(done, self.line.steps)
+                if section and not within:
+                    amplitude_M2X = self._couple(amplitude_M2X, section - 1)
+                number = min(stop - done, self.line.steps - within)
+                amplitude_M2X = self._steps(amplitude_M2X, number)
+                done += number
+            yield stop, amplitude_M2X
 
     def _advance(self, amplitude_M2X: torch.Tensor) -> torch.Tensor:
         """Take columns through all sections."""

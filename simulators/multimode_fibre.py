@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from physnet.contracts import (
@@ -25,6 +27,9 @@ from physnet.contracts import (
     SystemSpec,
 )
 from physnet.errors import MeasurementError, SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .fibre_detectors import BandPowers, Detector, EndCamera, ModePowers
 from .fibre_line import Line, Scales, make_line, scales_of
@@ -35,6 +40,7 @@ from .fibre_optics import Pixels
 from .fibre_profile import Complexes, Fibre, Profile
 from .fibre_propagators import make_propagator
 from .fibre_pulse import Shape, make_pulse
+from .fibre_view import FibreView
 from .fibre_watch import FibreNumerics, Watched, watch
 from .modulator import Modulator
 from .row_product import RowProduct
@@ -42,7 +48,7 @@ from .row_product import RowProduct
 _ROWS = 512  # taken through at a time
 
 
-class MultimodeFibre(PhysicalSystem, Differentiable):
+class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
     """A modulator imaged on a multimode fibre, and a camera on its other end.
 
     Each pixel of the modulator lights a square of the fibre's end; what no guided mode takes up is lost. In the fibre
@@ -120,6 +126,9 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
         (2007) (integrator). Values: NA 0.2 and radius 25 um at 1.55 um as in examples of pyMMF; n2 as in those of
         GMMNLSE-Solver. A multimode fibre as a physical network: U. Tegin et al., Nature Comput. Sci. 1, 542 (2021).
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 36, "responses": 100}
+    """Options of a fibre to look at."""
 
     def __init__(
         self,
@@ -201,6 +210,12 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
             self._detector = ModePowers(responses, self._modes, self._line, self._device)
         else:
             self._detector = BandPowers(responses, self._line, self._device)
+        seen = 2 * radius if view is None else view
+        self._view = FibreView(
+            modes=self._modes, line=self._line, beat=self._scales.beat, attenuation=attenuation, pixels=self._pixels,
+            camera=Pixels(count=responses, width=seen) if response == "camera" else None, width=max(seen, 2.2 * radius),
+            propagator=None if self._line.linear else self._propagator,
+        )  # fmt: skip
         nonlinear = self._modulator.is_phase or not self._line.linear
         self._spec = SystemSpec(
             name=name,
@@ -275,7 +290,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
         parts: list[torch.Tensor] = []
         for first in range(0, len(drive), _ROWS):
             begun_NM2 = self._enter(drive[first : first + _ROWS])
-            end_NM2T = begun_NM2[..., None] if self._direct else self._propagator.propagate(begun_NM2)
+            end_NM2T = self._end(begun_NM2)
             trouble = None if self._direct else self._watch(begun_NM2, end_NM2T).trouble()
             if trouble is not None:
                 row, why = trouble
@@ -285,11 +300,23 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
             parts.append(self._detector.detect(end_NM2T))
         return torch.cat(parts)
 
+    def geometry(self) -> Geometry:
+        """Return the ends of the fibre, and a few modes."""
+        return self._view.geometry()
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the light along the fibre for one row; see `Viewable`. Refuses no row."""
+        with torch.no_grad():
+            row_ND = torch.from_numpy(drive)[None]
+            end_NM2T = self._end(self._enter(row_ND))
+            response_R = self._detector.detect(end_NM2T)[0].cpu().numpy()
+            return self._view.field(self.launched(row_ND)[0], end_NM2T[0], response_R, frames=frames, pixels=pixels)
+
     def numerics(self, drive: torch.Tensor) -> FibreNumerics:
         """Compute rows with steps half as long, and return how well the steps of `measure` do. Refuses no row."""
         with torch.no_grad():
             begun_NM2 = self._enter(drive)
-            end_NM2T = begun_NM2[..., None] if self._direct else self._propagator.propagate(begun_NM2)
+            end_NM2T = self._end(begun_NM2)
             coarse_NR = fine_NR = self._detector.detect(end_NM2T)
             if not self._line.linear:
                 finer = make_line(self._modes, self._scales, **self._cut, step=self._line.step / 2)
@@ -319,6 +346,10 @@ class MultimodeFibre(PhysicalSystem, Differentiable):
         """Return amplitudes at the beginning, or at the end where there is no step between, shape `(n, modes, 2)`."""
         out_N2M = self._entry(self._modulator.field(drive.to(torch.float32)))
         return out_N2M.reshape(len(drive), 2, -1).transpose(1, 2).contiguous()
+
+    def _end(self, begun_NM2: torch.Tensor) -> torch.Tensor:
+        """Return amplitudes at the end, shape `(n, modes, 2, samples)`, from those that `_enter` returns."""
+        return begun_NM2[..., None] if self._direct else self._propagator.propagate(begun_NM2)
 
     def _watch(self, begun_NM2: torch.Tensor, end_NM2T: torch.Tensor) -> Watched:
         return watch(begun_NM2, end_NM2T, self._line, kept=self._kept)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from physnet.contracts import (
@@ -24,6 +26,9 @@ from physnet.contracts import (
     SystemSpec,
 )
 from physnet.errors import SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .acoustic_numba import is_available
 from .pulse_detectors import EnergyDetector
@@ -33,11 +38,12 @@ from .waveguide_medium import TimeGrid, Waveguide, describe
 from .waveguide_numba import NumbaSolver
 from .waveguide_solver import Extrapolated, Propagated, PulseSolver
 from .waveguide_torch import TorchSolver
+from .waveguide_view import WaveguideView
 
 _SIDES = 3  # a spectrum has room to grow to so many times the shaper's span
 
 
-class NonlinearWaveguide(PhysicalSystem, Differentiable):
+class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
     """A pulse laser, a pulse shaper, a nonlinear waveguide and a spectrometer.
 
     The drive sets phase or amplitude of bands of the pulse's spectrum. In the guide the pulse follows the nonlinear
@@ -103,6 +109,9 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable):
         G. P. Agrawal, Nonlinear Fiber Optics, 5th ed., 2013, chapters 2 (equation, splitting) and 5 (solitons). A fibre
         as a physical network: arXiv:2503.03649.
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 32, "responses": 48}
+    """Options of a waveguide to look at."""
 
     def __init__(
         self,
@@ -178,15 +187,22 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable):
             raise SpecError(f"backend of {name} must be 'torch' or 'auto' {refused}, got 'numba'.")
         compiled = backend != "torch" and not refused
 
-        def make(count: int) -> PulseSolver:
-            if compiled:
-                return NumbaSolver(waveguide, grid, steps=count)
-            return TorchSolver(waveguide, grid, steps=count, **kinds)
+        def make(guide: Waveguide, count: int) -> PulseSolver:
+            if order == 4:
+                return Extrapolated(lambda number: plain(guide, number), steps=count)
+            return plain(guide, count)
+
+        def plain(guide: Waveguide, count: int) -> PulseSolver:
+            return NumbaSolver(guide, grid, steps=count) if compiled else TorchSolver(guide, grid, steps=count, **kinds)
 
         self._line = PulseLine(
-            shaper=shaper, detector=detector, solver=make(steps) if order == 2 else Extrapolated(make, steps=steps),
+            shaper=shaper, detector=detector, solver=make(waveguide, steps),
             band=span / drives, dispersed=waveguide.spread(span), phase_limit=phase_limit, edge_limit=edge_limit,
             device=self._device, name=name,
+        )  # fmt: skip
+        self._view = WaveguideView(
+            line=self._line, waveguide=waveguide, grid=grid, pulse=source, make=make, steps=steps, bands=drives,
+            span=span, spectral=response == "spectrum", parts=responses, detected=response_span,
         )  # fmt: skip
         self._spec = SystemSpec(
             name=name,
@@ -245,6 +261,16 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable):
             MeasurementError: As for `measure`.
         """
         return self._line.forward(drive)
+
+    def geometry(self) -> Geometry:
+        """Return the unshaped pulse, and what shaper and detector cut out of it."""
+        return self._view.geometry()
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return pulse and spectrum along the guide for one row, whatever the limits; see `Viewable`."""
+        with torch.no_grad():
+            row_ND = torch.from_numpy(drive).to(self._device, torch.float32)[None]
+            return self._view.field(row_ND, frames=frames, pixels=pixels)
 
     def fields(self, drive: torch.Tensor) -> Propagated:
         """Return the pulses at the end of the guide and what was seen on the way, whatever the limits: for plots."""

@@ -98,7 +98,7 @@ class PulseLine:
         parts: list[torch.Tensor] = []
         for first in range(0, len(drive_ND), _ROWS):
             seen = self.propagate(drive_ND[first : first + _ROWS])
-            parts.append(self._tiled(self._detector.detect, seen.field_NT))
+            parts.append(self.detected(seen.field_NT))
             wrong = self._wrong(seen)
             if wrong is not None:
                 row, text = first + wrong[0], wrong[1]
@@ -112,7 +112,15 @@ class PulseLine:
 
     def propagate(self, drive_ND: torch.Tensor) -> Propagated:
         """Return the pulses at the end of the guide, and what was seen on the way."""
-        return self._solver.propagate(self._tiled(self._shaper.shape, drive_ND)).to(self._device)
+        return self._solver.propagate(self.launched(drive_ND)).to(self._device)
+
+    def launched(self, drive_ND: torch.Tensor) -> torch.Tensor:
+        """Return the shaped pulses at the beginning of the guide."""
+        return self._tiled(self._shaper.shape, drive_ND)
+
+    def detected(self, field_NT: torch.Tensor) -> torch.Tensor:
+        """Return the responses to pulses at the end."""
+        return self._tiled(self._detector.detect, field_NT.to(self._device))
 
     def numerics(self, drive_ND: torch.Tensor) -> Numerics:
         """Return how well rows are resolved, from three runs of the plain solver in double precision."""
@@ -121,7 +129,7 @@ class PulseLine:
         def make(count: int) -> PulseSolver:
             return TorchSolver(guide, grid, steps=count, device=self._device)
 
-        seen = Extrapolated(make, steps=steps).propagate(self._tiled(self._shaper.shape, drive_ND))
+        seen = Extrapolated(make, steps=steps).propagate(self.launched(drive_ND))
         assert seen.error_N is not None  # extrapolation estimates it
         # The estimate is that of twice as many steps, which at order 2 err by a quarter.
         error_N = seen.error_N * (4 if self._solver.order == 2 else 1)

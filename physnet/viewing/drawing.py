@@ -81,6 +81,8 @@ class Drawer:
             line = axes.axvline(fx * float(self._at_F[frame]), color="black", linewidth=1)
             moves.append(lambda f: line.set_xdata([fx * float(self._at_F[f])] * 2))
         _frame_axes(axes, panel, label(panel.x, x_unit), label(panel.y, y_unit))
+        if panel.seen is not None:
+            axes.set_xlim(fx * panel.seen[0], fx * panel.seen[1])
         _limit(axes, panel, fy)
         if legend:
             _legend(axes, handles, below=bool(panel.images) or panel.plain or panel.alike)
@@ -185,7 +187,7 @@ def _scales(panel: Panel) -> tuple[tuple[float, str], tuple[float, str]]:
     for image in panel.images:
         across.append(largest(image.extent[:2]))
         up.append(largest(image.extent[2:]))
-    x = prefix(panel.x.unit, max(across, default=0.0))
+    x = prefix(panel.x.unit, max(across, default=0.0) if panel.seen is None else largest(panel.seen))
     y = prefix(panel.y.unit, max(up, default=0.0))
     return (
         (x, x) if panel.alike and panel.x.unit == panel.y.unit and x[0] >= y[0] else ((y, y) if panel.alike else (x, y))
@@ -231,7 +233,7 @@ def _frame_axes(axes: Axes, panel: Panel, x: str, y: str) -> None:
     if not panel.images:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
-        axes.margins(x=0)
+        axes.margins(x=0.03 if panel.compact else 0)
 
 
 def _legend(axes: Axes, handles: list[Any], *, below: bool) -> None:

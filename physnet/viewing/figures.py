@@ -29,13 +29,19 @@ def write_geometry(geometry: Geometry, path: Path, *, title: str) -> Path:
     Raises:
         SessionError: The file can't be written.
     """
-    heights = [6.2 * (proportion(panel) or 0.75) + 1.2 for panel in geometry.panels]
-    figure = Figure(figsize=(7.4 * len(geometry.panels), max(heights)), layout="constrained")
+    count = len(geometry.panels)
+    columns = count if count < 3 else 2
+    lines = -(-count // columns)
+    width = 7.4 if count < 3 else 6.2
+    height = max((width - 1.2) * (proportion(panel) or 0.75) + 1.2 for panel in geometry.panels)
+    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
     figure.suptitle(plain(title), fontsize=12)
-    grid = figure.subplots(1, len(geometry.panels), squeeze=False)
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
     drawer = Drawer(figure)
-    for axes, panel in zip(grid[0], geometry.panels, strict=True):
+    for axes, panel in zip(grid, geometry.panels, strict=False):
         drawer.draw(axes, panel)
+    for axes in grid[count:]:
+        axes.set_visible(False)
     return save(figure, path)
 
 
@@ -45,36 +51,25 @@ def write_field(field: Field, path: Path, *, title: str) -> Path:
     Raises:
         SessionError: The file can't be written.
     """
-    rows = [_rows(panel, field) for panel in field.panels]
-    heights = [height for height, _, _ in rows]
+    rows = _rows(field)
+    heights = [_height(row, field) for row in rows]
     figure = Figure(figsize=(12, sum(heights) + 0.7), layout="constrained")
     figure.suptitle(plain(title) + (f"\n{plain(textwrap.fill(field.note, 140))}" if field.note else ""), fontsize=11)
     parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)
-    for part, panel, (_, columns, frames) in zip(parts[:, 0], field.panels, rows, strict=True):
-        drawer = Drawer.of(part, field)
-        if not frames:
-            drawer.draw(part.subplots(), mapped(panel, field), frame=len(field.at_F) - 1)
+    for part, row in zip(parts[:, 0], rows, strict=True):
+        if row[0].flat:
+            _snapshots(part, row[0], field)
             continue
-        lines = -(-len(frames) // columns)
-        grid = np.atleast_1d(part.subplots(lines, columns, sharex=True, sharey=True)).ravel()
-        for number, (axes, frame) in enumerate(zip(grid, frames, strict=False)):
-            drawer.draw(axes, panel, frame=frame, bar=False, legend=False)
-            axes.set_title(at(field, frame), fontsize=9, loc="left")
-            if number % columns:
-                axes.set_ylabel("")
-            if number < columns * (lines - 1):
-                axes.set_xlabel("")
-        for axes in grid[len(frames) :]:
-            axes.set_visible(False)
-        part.suptitle(plain(panel.title), fontsize=10, x=0.01, ha="left")
-        _shared_bar(part, grid, panel)
+        drawer = Drawer.of(part, field)
+        for axes, panel in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
+            drawer.draw(axes, mapped(panel, field), frame=len(field.at_F) - 1)
     return save(figure, path)
 
 
 def mapped(panel: Panel, field: Field) -> Panel:
     """Return a panel of a single curve that moves as a map: what the curve is over, and the frames."""
     moving = [curve for curve in panel.curves if curve.y_T.ndim == 2]
-    if len(moving) != 1 or panel.images or len(moving[0].x_T) < 2 or len(field.at_F) < 2:
+    if len(moving) != 1 or moving[0].dots or panel.images or len(moving[0].x_T) < 2 or len(field.at_F) < 2:
         return panel
     (curve,) = moving
     x_T, at_F = curve.x_T, field.at_F
@@ -94,8 +89,9 @@ def mapped(panel: Panel, field: Field) -> Panel:
 
 def at(field: Field, frame: int) -> str:
     """Return what a frame shows, in words: `time 1.25 ms`."""
-    largest = float(np.abs(field.at_F).max(initial=0.0))
-    factor, unit = prefix(field.along.unit, largest)
+    usual = float(np.median(np.abs(field.at_F))) or float(np.abs(field.at_F).max())
+    own = abs(float(field.at_F[frame]))
+    factor, unit = prefix(field.along.unit, own if own > 100 * usual else usual)
     value = f"{factor * float(field.at_F[frame]):.4g}"
     return f"{field.along.name} {value}" + ("" if unit in ("", "1") else f" {unit}")
 
@@ -120,18 +116,50 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _rows(panel: Panel, field: Field) -> tuple[float, int, list[int]]:
-    """Return height in inches, columns, and the frames shown; none for a panel that is drawn once."""
-    flat = any(image.values.ndim == 3 for image in panel.images)
-    flat = flat or any(mark.values is not None and mark.values.ndim == 2 for mark in panel.points)
-    if not flat:
-        return 3.6 if panel.moves else 2.9, 1, []
+def _rows(field: Field) -> list[list[Panel]]:
+    """Return which panels stand beside each other: small ones, up to three."""
+    rows: list[list[Panel]] = []
+    for panel in field.panels:
+        last = rows[-1] if rows else []
+        if panel.compact and not panel.flat and last and last[0].compact and not last[0].flat and len(last) < 3:
+            last.append(panel)
+        else:
+            rows.append([panel])
+    return rows
+
+
+def _height(row: list[Panel], field: Field) -> float:
+    """Return the height of a row in inches."""
+    if row[0].flat:
+        columns = min(3, SNAPSHOTS, len(field.at_F))
+        lines = -(-min(SNAPSHOTS, len(field.at_F)) // columns)
+        return (10.2 / columns * (proportion(row[0]) or 0.75) + 0.5) * lines + 0.7
+    if row[0].compact:
+        return min(4.6, 10.2 / max(len(row), 2) * max(proportion(panel) or 0.7 for panel in row)) + 0.6
+    return 3.6 if row[0].moves else 2.9
+
+
+def _snapshots(part: Any, panel: Panel, field: Field) -> None:
+    """Draw a few frames of a panel beside each other."""
     count = min(SNAPSHOTS, len(field.at_F))
     # Not the very first frame, in which there often is nothing yet.
-    frames = [round(float(f)) for f in np.linspace(0, len(field.at_F) - 1, count + (count < len(field.at_F)))][-count:]
+    places = np.linspace(0, len(field.at_F) - 1, count + (count < len(field.at_F)))
+    frames = [round(float(place)) for place in places][-count:]
     columns = min(3, count)
-    height = 10.2 / columns * (proportion(panel) or 0.75) + 0.5
-    return height * -(-count // columns) + 0.7, columns, frames
+    lines = -(-count // columns)
+    drawer = Drawer.of(part, field)
+    grid = part.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for number, (axes, frame) in enumerate(zip(grid, frames, strict=False)):
+        drawer.draw(axes, panel, frame=frame, bar=False, legend=False)
+        axes.set_title(at(field, frame), fontsize=9, loc="left")
+        if number % columns:
+            axes.set_ylabel("")
+        if number < columns * (lines - 1):
+            axes.set_xlabel("")
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    part.suptitle(plain(panel.title), fontsize=10, x=0.01, ha="left")
+    _shared_bar(part, grid, panel)
 
 
 def _shared_bar(part: Any, grid: Any, panel: Panel) -> None:

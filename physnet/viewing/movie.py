@@ -70,10 +70,10 @@ def write_movie(
 
 def _stage(field: Field, title: str) -> tuple[Figure, list[Move], Any]:
     """Draw the first frame; what moves stands above, the rest below."""
-    upper = [panel for panel in field.panels if panel.moves]
-    lower = [panel for panel in field.panels if not panel.moves]
+    upper = [panel for panel in field.panels if panel.moves or panel.compact]
+    lower = [panel for panel in field.panels if panel not in upper]
     wide = max(len(upper), 1)
-    width = min(7.0 * wide, 11.5)
+    width = min(7.0 * wide, 13.0)
     tall = max(((width / wide - 1.7) * (proportion(panel) or 0.55) + 1.3 for panel in upper), default=3.0)
     heights = [tall] + [2.3] * bool(lower)
     figure = Figure(figsize=(width, sum(heights) + 0.5), layout="constrained")

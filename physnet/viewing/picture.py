@@ -108,6 +108,7 @@ class Panel:
         alike: Whether a metre is as long along both axes.
         cursor: Whether `x` is what a movie runs along: a line then shows where it is.
         span: Stretch of `x` that the detector takes, as first and last value; None for none.
+        seen: Stretch of `x` that is drawn, as first and last value; None for all of it.
         plain: Whether the axes are only places on a drawing, without ticks.
         log: Whether `y` is logarithmic.
     """
@@ -121,8 +122,20 @@ class Panel:
     alike: bool = False
     cursor: bool = False
     span: tuple[float, float] | None = None
+    seen: tuple[float, float] | None = None
     plain: bool = False
     log: bool = False
+
+    @property
+    def compact(self) -> bool:
+        """Whether it does not gain from being wide: a drawing to scale, or a few dots."""
+        return self.alike or self.plain or any(curve.dots for curve in self.curves)
+
+    @property
+    def flat(self) -> bool:
+        """Whether what moves fills a plane, so that it takes several pictures to show it."""
+        moving = any(image.values.ndim == 3 for image in self.images)
+        return moving or any(mark.values is not None and mark.values.ndim == 2 for mark in self.points)
 
     @property
     def moves(self) -> bool:

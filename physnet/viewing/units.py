@@ -11,7 +11,7 @@ from .picture import Axis
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 _PLAIN = frozenset({"m", "s", "Hz", "V", "A", "W", "J", "Pa", "K", "ohm", "F"})
-_RAISED = {"Pa2 s": "Pa² s", "m/s": "m/s", "W/m2": "W/m²"}
+_RAISED = {"Pa2 s": "Pa² s", "m/s": "m/s", "W/m2": "W/m²", "1/m2": "m⁻²"}
 
 
 def prefix(unit: str, largest: float) -> tuple[float, str]:
@@ -27,7 +27,7 @@ def prefix(unit: str, largest: float) -> tuple[float, str]:
     if unit in _PLAIN:
         exponent = max(min(exponent, 12), -15)
         return 10.0**-exponent, _PREFIXES[exponent] + unit
-    if 0.02 <= largest < 1e5:
+    if 0.02 <= largest < 1e4:
         return 1.0, _named(unit)
     text = f"10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
     return 10.0**-exponent, text if unit == "1" else f"{text} {_named(unit)}"
