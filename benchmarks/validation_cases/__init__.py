@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import acoustic, acoustic_absorber, diode_network, electronic_node, mesh, scattering, waveguide
+from . import acoustic, acoustic_absorber, diode_network, dipoles, electronic_node, fibre, mesh, scattering, waveguide
 from .outcome import Case
 
 
@@ -32,6 +32,20 @@ MEDIA = (
         about="A scalar wave in two dimensions: leap-frog in time, central differences of order 2 or 4 in space, "
         "convolutional absorbing layers. In double precision where rounding decides, by the plain torch solver.",
         cases=acoustic.CASES + acoustic_absorber.CASES,
+    ),
+    Medium(
+        page="programmable-cavity",
+        title="Programmable cavity",
+        about="Coupled dipoles in two dimensions as walls, scatterers, antennas and elements of a metasurface, and the "
+        "equivalent multiport.",
+        cases=dipoles.CASES,
+    ),
+    Medium(
+        page="multimode-fibre",
+        title="Multimode fibre",
+        about="Scalar modes of a step-index or a graded fibre, random coupling, and the multimode nonlinear "
+        "Schroedinger equation. In double precision but for speckle.",
+        cases=fibre.CASES,
     ),
     Medium(
         page="waveguide",

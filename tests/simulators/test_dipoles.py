@@ -6,29 +6,13 @@ import numpy as np
 import pytest
 from scipy import special
 
+from benchmarks.validation_cases.dipoles import crowd, random_complex
 from physnet.errors import SpecError
 from physnet.simulators.dipole_reduction import Reduction, SwitchedReduction, eliminate
-from physnet.simulators.dipoles import Complexes, Dipoles, bare_inverse, interaction, transfer
+from physnet.simulators.dipoles import Dipoles, bare_inverse, interaction, transfer
 
 # Rounding of one solution: 2^-53 times the condition number of W, below 1e4 here, times a small factor for its size.
 ROUNDING = 1e-11
-
-
-def crowd(count: int, *, damping: float, seed: int = 0) -> Dipoles:
-    """Dipoles of all kinds near their resonances, some half a wavelength apart."""
-    rng = np.random.default_rng(seed)
-    place = np.stack(np.meshgrid(np.arange(12), np.arange(12)), 2).reshape(-1, 2)[rng.permutation(144)[:count]]
-    return Dipoles(
-        place_P2=0.5 * place + rng.uniform(-0.1, 0.1, (count, 2)),
-        resonance_P=rng.uniform(0.9, 1.1, count),
-        strength_P=rng.uniform(0.3, 1.0, count),
-        damping_P=damping * rng.uniform(0, 1, count),
-    )
-
-
-def random_complex(*shape: int, seed: int = 1) -> Complexes:
-    rng = np.random.default_rng(seed)
-    return np.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape))
 
 
 def test_the_interaction_is_that_of_the_source() -> None:
@@ -44,35 +28,6 @@ def test_the_interaction_is_that_of_the_source() -> None:
                 distance = math.dist(dipoles.place_P2[i], dipoles.place_P2[j])
                 expected = 0.25j * k**2 * special.hankel2(0, k * distance)
                 assert abs(matrix[i, j] - expected) < 1e-12 * k**2  # k r up to 40, whose rounding is a phase of 1e-14
-
-
-@pytest.mark.parametrize("frequency", [0.9, 1.0, 1.3])
-def test_what_is_taken_from_a_wave_is_radiated_or_absorbed(frequency: float) -> None:
-    # The optical theorem: Im(p^+ E) is the power taken, k^2 / 4 p^+ J0 p what the moments radiate.
-    for damping in (0.0, 0.5):
-        dipoles = crowd(80, damping=damping)
-        field = random_complex(80)
-        moment = np.linalg.solve(interaction(dipoles, frequency), field)
-        k = 2 * math.pi * frequency
-        distance = np.hypot(*(dipoles.place_P2[:, None] - dipoles.place_P2[None]).transpose(2, 0, 1))
-        radiated = (k**2 / 4 * (moment.conj() @ special.jv(0, k * distance) @ moment)).real
-        absorbed = (k * dipoles.damping_P / dipoles.strength_P**2 * np.abs(moment) ** 2).sum()
-        taken = np.vdot(moment, field).imag
-        assert abs(taken - radiated - absorbed) < 1e-12 * np.abs(moment.conj() * field).sum()
-        assert (absorbed > 0.01 * taken) == (damping > 0)
-
-
-def test_receivers_and_transmitters_may_change_places() -> None:
-    dipoles = crowd(60, damping=0.2)
-    alike = Dipoles(
-        place_P2=dipoles.place_P2,
-        resonance_P=np.concatenate((np.ones(8), dipoles.resonance_P[8:])),
-        strength_P=np.concatenate((np.full(8, 0.5), dipoles.strength_P[8:])),
-        damping_P=np.concatenate((np.zeros(8), dipoles.damping_P[8:])),
-    )
-    matrix, near, far = interaction(alike, 1.01), np.arange(3), np.arange(3, 8)
-    there, back = transfer(matrix, far, near), transfer(matrix, near, far)
-    assert np.abs(there - back.T).max() < 1e-12 * np.abs(there).max()
 
 
 def test_eliminated_dipoles_answer_as_they_must() -> None:

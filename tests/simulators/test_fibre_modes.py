@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
 
+from benchmarks.validation_cases.fibre_light import GRADED, STEP, radial_betas
 from physnet.errors import SpecError
 from physnet.simulators.fibre_finite_differences import solve_on_grid
 from physnet.simulators.fibre_kerr import overlaps
 from physnet.simulators.fibre_mode_solver import solve_modes
 from physnet.simulators.fibre_modes import Modes
 from physnet.simulators.fibre_profile import LIGHT, Fibre, silica_index
-
-GRADED: dict[str, Any] = {"profile": "graded", "radius": 12.5e-6, "numerical_aperture": 0.2, "wavelength": 1.55e-6}
-STEP = GRADED | {"profile": "step", "radius": 6e-6}
 
 
 def solved(options: dict[str, Any], **others: Any) -> Modes:
@@ -29,17 +26,6 @@ def solved(options: dict[str, Any], **others: Any) -> Modes:
 def grid(width: float, points: int) -> tuple[NDArray[Any], NDArray[Any], float]:
     along = (np.arange(points) - (points - 1) / 2) * width / points
     return np.tile(along, points), np.repeat(along, points), (width / points) ** 2
-
-
-def radial_betas(fibre: Fibre, azimuthal: int, cells: int = 1500) -> NDArray[Any]:
-    """Guided modes of one azimuthal order by second-order differences along the radius, cladding included."""
-    step = 2.2 * fibre.radius / cells
-    edge = np.arange(cells + 1) * step
-    r = (edge[:-1] + edge[1:]) / 2
-    main = (edge[:-1] + edge[1:]) / r / step**2 + azimuthal**2 / r**2 - fibre.wavenumber**2 * fibre.index_squared(r)
-    side = -edge[1:-1] / np.sqrt(r[:-1] * r[1:]) / step**2
-    bound = -((fibre.wavenumber * fibre.core) ** 2), -((fibre.wavenumber * fibre.cladding) ** 2)
-    return np.asarray(np.sqrt(-eigh_tridiagonal(main, side, eigvals_only=True, select="v", select_range=bound)))
 
 
 def test_silica_has_the_indices_of_the_literature() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,30 +9,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from benchmarks.validation_cases.fibre_light import (
+    CPU,
+    GRADED,
+    N2,
+    SINGLE,
+    STEP,
+    amplitudes,
+    complexes,
+    double,
+    line,
+    powers,
+    solved,
+)
 from physnet.errors import SpecError
 from physnet.simulators.acoustic_numba import is_available
 from physnet.simulators.fibre_kerr import Kerr, QuadratureKerr, TensorKerr, overlaps
-from physnet.simulators.fibre_line import Line, make_line, scales_of
 from physnet.simulators.fibre_links import make_junctions
-from physnet.simulators.fibre_mode_solver import solve_modes
 from physnet.simulators.fibre_modes import Modes
 from physnet.simulators.fibre_numba import NumbaPropagator
-from physnet.simulators.fibre_profile import Fibre
 from physnet.simulators.fibre_pulse import Pulse, make_pulse
-from physnet.simulators.fibre_torch import TorchPropagator
 from physnet.simulators.waveguide_medium import TimeGrid, Waveguide
 from physnet.simulators.waveguide_torch import TorchSolver
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
-N2 = 2.3e-20
 EPSILON = 2.0**-24
-GRADED: dict[str, Any] = {"profile": "graded", "radius": 12.5e-6, "numerical_aperture": 0.2, "wavelength": 1.55e-6}
-STEP = GRADED | {"profile": "step", "radius": 6e-6}
-SINGLE = STEP | {"radius": 4.1e-6, "numerical_aperture": 0.12}
 needs_numba = pytest.mark.skipif(not is_available(), reason="needs numba")
 
 
@@ -45,40 +46,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def solved(options: dict[str, Any], modes: int | None = None) -> Modes:
-    return solve_modes(Fibre(**options), modes=modes)
-
-
-def line(modes: Modes, **options: Any) -> Line:
-    plain: dict[str, Any] = {
-        "length": 5e-3, "attenuation": 0.0, "peak_power": 3e5, "n2": N2, "pulse": None, "step": None,
-        "junction_JMM": np.zeros((0, len(modes), len(modes)), complex),
-    }  # fmt: skip
-    plain |= options
-    scales = scales_of(modes, **{name: plain[name] for name in ("length", "peak_power", "n2", "pulse")})
-    return make_line(modes, scales, **plain)
-
-
-def double(cut: Line, modes: Modes, kerr: type[Any] = QuadratureKerr) -> TorchPropagator:
-    given = modes.factors() if kerr is QuadratureKerr else modes
-    return TorchPropagator(cut, kerr(given, dtype=torch.float64, device=CPU), dtype=torch.float64, device=CPU)
-
-
-def amplitudes(rows: int, modes: int, seed: int = 0) -> torch.Tensor:
-    """Rows of power 1."""
-    drawn = torch.randn(rows, modes, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return drawn / drawn.square().sum((1, 2), keepdim=True).sqrt()
-
-
-def complexes(end: torch.Tensor) -> NDArray[np.complex128]:
-    """As complex numbers, `(rows, modes, samples)`."""
-    return np.asarray(end.double().numpy()[:, :, 0] + 1j * end.double().numpy()[:, :, 1])
-
-
-def powers(end: torch.Tensor) -> NDArray[np.float64]:
-    return np.asarray(end.double().square().sum((1, 2, 3)).numpy())
 
 
 @pytest.mark.parametrize("options", [GRADED, STEP])
@@ -149,23 +116,6 @@ def test_rounding_does_not_add_up() -> None:
     assert np.abs(powers(end) / launched.double().square().sum((1, 2)).numpy() - 1).max() < 2e-5
 
 
-def run(modes: Modes, launched: torch.Tensor, steps: int, **options: Any) -> NDArray[np.complex128]:
-    length = options.get("length", 5e-3)
-    return complexes(double(line(modes, **options, step=length / steps), modes).propagate(launched))
-
-
-@pytest.mark.parametrize("pulse", [None, Pulse(width=0.3e-12, shape="sech", window=3e-12, samples=64)])
-def test_the_order_of_the_steps_is_four(pulse: Pulse | None) -> None:
-    modes = solved(GRADED, modes=6)
-    launched = amplitudes(1, 6)
-    options: dict[str, Any] = {"length": 1e-3, "peak_power": 1e6, "pulse": pulse}
-    # The error of n steps is 16/15 of the change to 2 n; Richardson makes the same of both, so ratios hold.
-    ends = [run(modes, launched, steps, **options) for steps in (16, 32, 64)]
-    errors = [np.linalg.norm(a - b) for a, b in itertools.pairwise(ends)]
-    assert abs(math.log2(errors[0] / errors[1]) - TorchPropagator.order) < 0.2
-    assert errors[1] < 1e-4 * np.linalg.norm(ends[-1])
-
-
 def test_energy_is_kept_to_the_error_of_the_steps() -> None:
     modes = solved(GRADED, modes=10)
     launched = amplitudes(4, len(modes))
@@ -201,38 +151,6 @@ def test_the_hamiltonian_is_kept() -> None:
     kinetic = torch.from_numpy(modes.beta_M - modes.beta_M[0])
     change = (propagator.propagate(launched)[..., 0].square().sum(2) - launched.square().sum(2)) @ kinetic
     assert float(change.abs().max()) > 2
-
-
-def test_one_mode_turns_its_phase_by_power_and_length() -> None:
-    modes = solved(SINGLE)
-    assert len(modes) == 1
-    cut = line(modes, length=0.02, peak_power=2e5)
-    launched = torch.tensor([[[1.0, 0.0]], [[0.0, 0.5]]], dtype=torch.float64)
-    end = complexes(double(cut, modes).propagate(launched))[:, 0, 0]
-    turned = N2 * modes.fibre.wavenumber / modes.area() * 2e5 * 0.02  # 5 rad
-    exact = np.array([np.exp(1j * turned), 0.5j * np.exp(0.25j * turned)])
-    # Runge-Kutta of order 4 on a rotation by theta a step, whose rate is the power: theta^5 / 9 each, as measured.
-    theta = turned / cut.steps
-    assert theta < 0.11
-    for row, part in enumerate((1.0, 0.25)):
-        assert abs(end[row] - exact[row]) < cut.steps * (part * theta) ** 5 / 8
-
-
-def test_a_soliton_keeps_its_shape() -> None:
-    modes = solved(SINGLE)
-    pulse = Pulse(width=1e-12, shape="sech", window=20e-12, samples=256)
-    t0 = pulse.width / (2 * math.acosh(math.sqrt(2)))
-    beta2 = float(modes.dispersion()[2, 0])
-    gamma = N2 * modes.fibre.wavenumber / modes.area()
-    power, length = -beta2 / (gamma * t0**2), 2 * t0**2 / -beta2
-    cut = line(modes, length=length, peak_power=power, pulse=pulse, step=length / 200)
-    # Without the third order, which solitons don't survive.
-    phase = np.exp(0.5j * beta2 * pulse.frequencies() ** 2 * length / 400)[None]
-    end = complexes(double(dataclasses.replace(cut, half_MT=phase), modes).propagate(
-        torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
-    ))[0, 0]  # fmt: skip
-    # Order 4 with a phase of 1 rad in 200 steps: 1e-9; the window cuts the soliton at sech(17.6), 5e-8.
-    assert np.abs(end - pulse.field() * np.exp(1j)).max() < 2e-7
 
 
 def test_one_mode_follows_the_scalar_equation() -> None:

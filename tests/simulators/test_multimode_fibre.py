@@ -150,22 +150,6 @@ def test_pixels_light_the_modes_by_their_overlap() -> None:
     assert 0.5 < full < 1
 
 
-def test_speckle_has_the_contrast_of_many_modes() -> None:
-    # 55 modes, mixed at random, on pixels smaller than a speckle of 1.55 um / 0.4. The field of a pixel is a sum of 100
-    # random phases: exponential, with contrast 1. 100 terms miss 1 / 200, pixels of a sixth of a speckle 1 / 72; and 4
-    # 000 drives give sqrt(5 / 4 / 4 000), 1.8 %, of which three.
-    mixed: dict[str, Any] = {
-        "drives": 100, "sections": 4, "coupling": 2.0, "modulator": "phase", "phase_range": 2 * math.pi
-    }  # fmt: skip
-    fibre = MultimodeFibre(**mixed, responses=9, view=2e-6)
-    response = respond(fibre, drives(fibre, 4000)).double()
-    assert abs(float((response.std(0) / response.mean(0)).mean()) - 1) < 0.075
-    # A larger pixel of the camera averages over speckles.
-    coarse = MultimodeFibre(**mixed, responses=4, view=50e-6)
-    response = respond(coarse, drives(coarse, 500)).double()
-    assert float((response.std(0) / response.mean(0)).max()) < 0.5
-
-
 @needs_numba
 @pytest.mark.parametrize("options", [STRONG, STRONG | {"profile": "step", "radius": 5e-6}, PULSED])
 def test_all_ways_to_the_kerr_effect_agree(options: dict[str, Any]) -> None:
