@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -18,14 +19,18 @@ from pydantic import Field
 
 from physnet.contracts import Cost, DriveSpec, Passes, PhysicalSystem, Reading, ResponseSpec, SystemSpec
 from physnet.errors import MeasurementError, SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .diode_circuit import Circuit, Diode, random_circuit
 from .diode_solver import DiodeSolver
+from .diode_view import DiodeView
 
 _HEIGHT = 32  # rows of a tile: always this many, so that a row's bits don't depend on how many there are
 
 
-class DiodeNetwork(PhysicalSystem):
+class DiodeNetwork(PhysicalSystem, Viewable):
     """Nodes with capacitors, joined by resistors and diodes; the drive is the voltages of the sources.
 
     Each row begins with all capacitors empty. The sources are switched on, and the voltages of nodes are read at
@@ -67,6 +72,9 @@ class DiodeNetwork(PhysicalSystem):
     Source:
         `diode_circuit` (equation) and `diode_solver` (method) name theirs.
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 8, "responses": 24}
+    """Options of one to look at."""
 
     def __init__(
         self,
@@ -118,6 +126,7 @@ class DiodeNetwork(PhysicalSystem):
         )  # fmt: skip
         self._solver = DiodeSolver(self._circuit, duration=window, steps=steps)
         self._read, self._moments = read, moments
+        self._view = DiodeView(circuit=self._circuit, read=read, moments=moments, window=window)
         constants = self._circuit.time_constants()
         nonlinearity: frozenset[Literal["medium", "detector", "digital"]] = frozenset({"medium"} if diodes else set())
         self._spec = SystemSpec(
@@ -146,6 +155,26 @@ class DiodeNetwork(PhysicalSystem):
     def circuit(self) -> Circuit:
         """Its equation."""
         return self._circuit
+
+    def geometry(self) -> Geometry:
+        """Return a drawing of the circuit."""
+        return self._view.geometry()
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the voltages of the nodes over time for one row; see `Viewable`.
+
+        Raises:
+            MeasurementError: The diodes found no solution.
+        """
+        padded = np.zeros((_HEIGHT, *self._spec.drive.shape))
+        padded[0] = drive
+        steps = self._solver.steps
+        voltage_SV = self._solver.run(padded, times=steps)[0]
+        voltage_FV = np.concatenate((np.zeros((1, voltage_SV.shape[1])), voltage_SV))
+        at_F = self._solver.duration * np.arange(steps + 1) / steps
+        kept_F = np.unique(np.linspace(0, steps, max(2, min(frames, steps + 1))).round().astype(int))
+        read_SV = voltage_SV[steps // self._moments - 1 :: steps // self._moments, : self._read]
+        return self._view.field(voltage_FV, at_F, kept_F, read_SV.ravel().astype(np.float32))
 
     def measure(self, drive: NDArray[np.float64], passes: Passes) -> Reading:
         """Switch rows of sources on, shape `(n, drives)`, V, and read the nodes, the first moment first.

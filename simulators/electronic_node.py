@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -28,8 +28,12 @@ from physnet.contracts import (
     SystemSpec,
 )
 from physnet.errors import SessionError, SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .delay_loop import DelayLoop, Ikeda, MackeyGlass, Nonlinearity
+from .delay_view import DelayView
 from .keyed import keyed_uniform
 from .lone_threads import lone_threads
 from .own_gradient import with_gradient
@@ -39,7 +43,7 @@ _LEAST = 16  # columns of a product: with fewer a row's last digits depend on it
 _MASK = 1  # stream of keyed_uniform
 
 
-class ElectronicNode(PhysicalSystem, Stateful, Differentiable):
+class ElectronicNode(PhysicalSystem, Stateful, Differentiable, Viewable):
     """A delay line, a low pass and one nonlinear element: a network of as many nodes as fit into the delay.
 
     `tau dx/dt = -x(t) + F(x(t - T) + J(t))` with `F(s) = beta sin^2(s + phi)` (Ikeda: an interferometer) or
@@ -88,6 +92,9 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable):
         dynamical node as complex system, Nat. Commun. 2, 468 (2011) (Mackey-Glass form, masks, virtual nodes).
     """
 
+    example: ClassVar[Mapping[str, Any]] = {"drives": 16, "responses": 60}
+    """Options of one to look at."""
+
     def __init__(
         self,
         *,
@@ -131,6 +138,10 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable):
         missing = max(0, _LEAST - responses)
         self._input_DV = torch.nn.functional.pad(self._mask_VD.T, (0, missing)).contiguous()
         self._history_TN = self._loop.rest(1)
+        self._view = DelayView(
+            loop=self._loop, element=element, mask_VD=self._mask_VD, low=-1.0 if signed else 0.0, high=1.0,
+            substeps=substeps, loops=loops,
+        )  # fmt: skip
         duration = loops * responses * spacing
         self._spec = SystemSpec(
             name=name,
@@ -188,6 +199,23 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable):
             drive_ND = drive.detach()
             trace_TN = self._loop.run(self._loop.rest(len(drive_ND)), self._input(drive_ND))
             return trace_TN[self._loop.delay + 1 :].T
+
+    def geometry(self) -> Geometry:
+        """Return the mask and the nonlinearity."""
+        return self._view.geometry()
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return what is in the delay line over time for one row; see `Viewable`."""
+        with torch.no_grad():
+            row_ND = torch.from_numpy(drive).to(torch.float32)[None]
+            begin_TN = self._history_TN
+            if not self._memory:  # as many rows as in a call
+                row_ND = torch.nn.functional.pad(row_ND, (0, 0, 0, _HEIGHT - 1))
+                begin_TN = self._loop.rest(_HEIGHT)
+            input_KN = self._input(row_ND)
+            trace_TN = self._loop.run(begin_TN, input_KN)
+            response_NV = self._nodes(trace_TN)
+        return self._view.field(trace_TN[:, 0], input_KN[:, 0], response_NV[0], frames=frames, pixels=pixels)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return what is in the loop."""

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,17 +30,21 @@ from physnet.contracts import (
 )
 from physnet.errors import DriveError, SessionError, SpecError
 from physnet.seeding import stream
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .camera import Camera
 from .mesh_decomposition import Complexes, MeshLayout, MeshShape, decompose
-from .mesh_phases import PhaseShifters, transfer
+from .mesh_phases import PhaseShifters, columns, transfer
+from .mesh_view import field_of, geometry_of
 from .modulator import Modulator
 from .transfer_matrix import TransferMatrix
 
 _TURN = 2 * math.pi
 
 
-class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
+class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable, Viewable):
     """Light in `ports` waveguides that meet in interferometers; every unitary matrix is one setting of the phases.
 
     An interferometer is two couplers with a phase shifter `theta` between them and one, `phi`, before them, both on the
@@ -77,6 +81,9 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
         W. R. Clements et al., Optica 3, 1460 (2016), arXiv:1603.08788 (rectangular mesh); M. Reck et al., Phys. Rev.
         Lett. 73, 58 (1994) (triangular); F. Mezzadri, Notices AMS 54, 592 (2007) (random unitary matrices).
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 12, "responses": 12}
+    """Options of one to look at."""
 
     def __init__(
         self,
@@ -229,6 +236,22 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
         """Return the response with its graph: the same numbers as `measure`."""
         return self._detector.expose(self._product(self._modulator.field(drive)), passes)[0]
 
+    def geometry(self) -> Geometry:
+        """Return the mesh with the phases that the light sees now."""
+        theta_M, phi_M = self._seen()
+        return geometry_of(self._layout, theta_M.numpy(), phi_M.numpy())
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the powers behind each column for one row, in double precision; see `Viewable`."""
+        field_K = self._modulator.field(torch.from_numpy(drive)[None])[0].double()
+        drives = len(drive)
+        input_P = torch.zeros(self._ports, dtype=torch.complex128)
+        input_P[:drives] = torch.complex(*field_K.chunk(2)) if self._modulator.is_phase else field_K
+        return field_of(
+            self._layout, columns(self._layout, *self._seen(), self._coupler_2M), input_P,
+            responses=self._spec.response.channels, frames=frames, pixels=pixels,
+        )  # fmt: skip
+
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the phases: nothing else is remembered."""
         return self.values
@@ -256,6 +279,10 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Nothing to make safe."""
+
+    def _seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the phases that the light sees, after rounding and crosstalk."""
+        return self._shifters(torch.from_numpy(self._theta_M), torch.from_numpy(self._phi_M))
 
     def _load(self) -> None:
         """Lay the matrix out for products with rows."""

@@ -6,6 +6,7 @@ Axis letters: P ports; M interferometers; H phase shifters, those of theta and t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,14 @@ def transfer(layout: MeshLayout, theta_M: torch.Tensor, phi_M: torch.Tensor, cou
         coupler_2M: Angles of the first and the second couplers, `[[cos, i sin], [i sin, cos]]`;
             pi / 4 halves the power.
     """
+    *_, last_PP = columns(layout, theta_M, phi_M, coupler_2M)
+    return last_PP
+
+
+def columns(
+    layout: MeshLayout, theta_M: torch.Tensor, phi_M: torch.Tensor, coupler_2M: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Yield the matrix from the inputs to behind each column, arguments as for `transfer`; the last one is that."""
     inner_M, outer_M = (torch.polar(torch.ones_like(phase), phase) for phase in (theta_M, phi_M))
     (cos1_M, cos2_M), (sin1_M, sin2_M) = coupler_2M.cos(), coupler_2M.sin()
     # The elements of B2 diag(e^{i theta}, 1) B1 diag(e^{i phi}, 1).
@@ -100,4 +109,4 @@ def transfer(layout: MeshLayout, theta_M: torch.Tensor, phi_M: torch.Tensor, cou
         new_above_P = straight_M[here, None] * above_P + up_M[here, None] * below_P
         new_below_P = down_M[here, None] * above_P + along_M[here, None] * below_P
         field_PP = field_PP.index_copy(0, torch.cat((upper, upper + 1)), torch.cat((new_above_P, new_below_P)))
-    return field_PP
+        yield field_PP

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,19 +30,23 @@ from physnet.contracts import (
     SystemSpec,
 )
 from physnet.errors import SpecError
+from physnet.viewing.contract import FRAMES, PIXELS, Viewable
+from physnet.viewing.picture import Field as Frames
+from physnet.viewing.picture import Geometry
 
 from .camera import Camera
 from .clock import VirtualClock
 from .drift import Drift
 from .lone_threads import lone_threads
 from .modulator import Modulator, RoundTrips
-from .transfer_matrix import TransferMatrix, gaussian
+from .speckle_view import field_of, geometry_of
+from .transfer_matrix import TransferMatrix, Turn, gaussian
 
 _WORTH = 1 << 26  # products of numbers from which on threads are worth opening: they take some 0.2 ms
 _MATRIX, _QUADRATURE = 1, 2  # streams of keyed_normal: the transfer matrix, and the one it turns towards
 
 
-class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
+class ScatteringMedium(PhysicalSystem, Stateful, Differentiable, Viewable):
     """A modulator, a scattering medium (ground glass, multimode fibre, diffusing cavity) and a camera.
 
     The medium is linear in the field: pixel `p` receives `y_p = sum_d T_pd x_d` with `T` iid circular complex
@@ -92,6 +96,9 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         J. W. Goodman, Speckle Phenomena in Optics, 2007, chapters 3 (statistics) and 4 (pooling); A. Saade et al.,
         ICASSP 2016, arXiv:1510.06664 (the kernel of random features `|Tx|^2`).
     """
+
+    example: ClassVar[Mapping[str, Any]] = {"drives": 64, "responses": 400}
+    """Options of one to look at."""
 
     def __init__(
         self,
@@ -233,6 +240,30 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
         """Return the response with its graph: the same numbers as `measure`, and time passes alike."""
         return self._respond(drive, passes)[0]
 
+    def geometry(self) -> Geometry:
+        """Return the transfer matrix as it is now."""
+        return geometry_of(self._now()[0].cpu().numpy())
+
+    def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
+        """Return the speckle for one row; see `Viewable`. Shot noise is not in it, and then there is no read-out."""
+        with torch.no_grad():
+            matrix_PD, turn = self._now()
+            field_NK = self._modulator.field(torch.from_numpy(drive).to(self._device, torch.float32)[None])
+            if self._round_trips is not None:
+                field_NK = self._round_trips(field_NK, turn)
+            parts = field_NK[0].double().cpu()
+            real_D, imag_D = parts[: len(drive)], parts[len(drive) :]  # a real field has no second part
+            lit_D = torch.complex(real_D, imag_D if len(imag_D) else torch.zeros_like(real_D))
+            field, field_P = field_of(
+                drive, lit_D.numpy(), matrix_PD.to(torch.complex128).cpu().numpy(),
+                is_phase=self._modulator.is_phase, frames=frames, pixels=pixels,
+            )  # fmt: skip
+            if self._camera.noisy:
+                return field
+            both_NL = torch.from_numpy(np.concatenate((field_P.real, field_P.imag)))[None].float()
+            response_NR, _ = self._camera.expose(both_NL, np.zeros(1, np.int64))
+        return dataclasses.replace(field, readout=response_NR[0].numpy())
+
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the clock: nothing else is remembered."""
         return self._clock.state()
@@ -262,6 +293,14 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable):
             )
         real = not self._modulator.is_phase and self._round_trips is None
         self._transfer = TransferMatrix(matrix_PD, towards_PD=towards_PD, real_field=real)
+
+    def _now(self) -> tuple[torch.Tensor, Turn | None]:
+        """Return the transfer matrix that the next row meets, and the angle of it."""
+        if self._turn is None:
+            return self._transfer.matrix, None
+        angle = torch.from_numpy(np.atleast_1d(self._turn.at(np.array([self._clock.now]))))[:, None].to(self._device)
+        turn = angle.cos().float(), angle.sin().float()
+        return self._transfer.matrix * turn[0] + self._transfer.towards * turn[1], turn
 
     def _respond(self, drive: torch.Tensor, passes: Passes) -> tuple[torch.Tensor, NDArray[np.uint8] | None]:
         start_N = self._clock.advance(len(drive))

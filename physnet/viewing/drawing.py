@@ -21,6 +21,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .picture import Axis, Curve, Field, Image, Panel, Points
@@ -38,6 +39,7 @@ _MARKS: dict[str, dict[str, Any]] = {
     "node": {"marker": "o", "color": "#0072B2", "size": 60},
 }
 _SHARE = 0.998  # of the values that a scale covers: the few cells beside a source would hide everything else
+_NUMBERED = 5  # an axis without unit that is longer than that has whole numbers
 Move = Callable[[int], None]
 
 
@@ -137,6 +139,7 @@ class Drawer:
         if points.values is None:
             axes.scatter(x_K, y_K, color=mark["color"], label=points.label, **style, **edge)
             return lambda f: None
+        style["s"] = 70 if len(points.x_K) <= 300 else 12
         values, moving = points.values, points.values.ndim == 2
         factor, unit = prefix(points.quantity.unit, top_of(values))
         norm, colours, extend = scale_of(values * factor, points)
@@ -152,15 +155,16 @@ def scale_of(values: Any, drawn: Image | Points) -> tuple[Normalize, Any, str]:
     finite = np.asarray(values, np.float64)
     finite = finite[np.isfinite(finite)]
     most = float(finite.max(initial=0.0))
+    share = _SHARE if isinstance(drawn, Image) else 1.0
     colours = colormaps[PHASES if drawn.cyclic else SIGNED if drawn.signed else SIZES].with_extremes(bad="0.55")
     if drawn.cyclic:
         return Normalize(0, 2 * np.pi), colours, "neither"
     if drawn.signed:
         size = np.abs(finite)
-        limit = float(np.quantile(size, _SHARE)) if size.size else 0.0
+        limit = float(np.quantile(size, share)) if size.size else 0.0
         limit = limit or float(size.max(initial=0.0)) or 1.0
         return Normalize(-limit, limit), colours, "both" if size.max(initial=0.0) > limit else "neither"
-    limit = (float(np.quantile(finite, _SHARE)) if finite.size else 0.0) or most or 1.0
+    limit = (float(np.quantile(finite, share)) if finite.size else 0.0) or most or 1.0
     above = most > limit * (1 + 1e-9)
     decades = drawn.decades if isinstance(drawn, Image) else 0.0
     if decades:
@@ -230,6 +234,9 @@ def _frame_axes(axes: Axes, panel: Panel, x: str, y: str) -> None:
         return
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    for side, (low, high), quantity in ((axes.xaxis, axes.get_xlim(), panel.x), (axes.yaxis, axes.get_ylim(), panel.y)):
+        if quantity.unit == "1" and abs(high - low) > _NUMBERED and not panel.log:
+            side.set_major_locator(MaxNLocator(integer=True))  # numbers of channels, nodes, ports
     if not panel.images:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)

@@ -131,17 +131,23 @@ def _rows(field: Field) -> list[list[Panel]]:
 def _height(row: list[Panel], field: Field) -> float:
     """Return the height of a row in inches."""
     if row[0].flat:
-        columns = min(3, SNAPSHOTS, len(field.at_F))
-        lines = -(-min(SNAPSHOTS, len(field.at_F)) // columns)
+        columns, count = min(3, len(field.at_F)), _count(field)
+        lines = -(-count // columns)
         return (10.2 / columns * (proportion(row[0]) or 0.75) + 0.5) * lines + 0.7
     if row[0].compact:
         return min(4.6, 10.2 / max(len(row), 2) * max(proportion(panel) or 0.7 for panel in row)) + 0.6
     return 3.6 if row[0].moves else 2.9
 
 
+def _count(field: Field) -> int:
+    """Return how many frames of a panel are drawn: half as many where there are several panels."""
+    several = sum(panel.flat for panel in field.panels) > 1
+    return min(SNAPSHOTS // 2 if several else SNAPSHOTS, len(field.at_F))
+
+
 def _snapshots(part: Any, panel: Panel, field: Field) -> None:
     """Draw a few frames of a panel beside each other."""
-    count = min(SNAPSHOTS, len(field.at_F))
+    count = _count(field)
     # Not the very first frame, in which there often is nothing yet.
     places = np.linspace(0, len(field.at_F) - 1, count + (count < len(field.at_F)))
     frames = [round(float(place)) for place in places][-count:]

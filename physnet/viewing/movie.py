@@ -19,7 +19,9 @@ from .figures import at, plain
 from .picture import Field, Image, Panel, Points
 
 Movie = Literal["gif", "mp4", "none"]
-_RATE, _DPI = 14, 80  # frames per second; pixels per inch
+_RATE, _SLOWEST = 14, 3  # frames per second
+_SECONDS = 4.0  # at least, where there are few frames
+_DPI = 80
 _SHADES = 128  # of the palette for the colours of a scale, the others for text, lines and marks
 
 
@@ -54,7 +56,8 @@ def write_movie(
     """
     check_movie(kind)
     figure, moves, heading = _stage(field, title)
-    writer: Any = _SmallGif(field, fps=_RATE) if kind == "gif" else animation.FFMpegWriter(fps=_RATE)
+    rate = max(_SLOWEST, min(_RATE, round(len(field.at_F) / _SECONDS)))
+    writer: Any = _SmallGif(field, fps=rate) if kind == "gif" else animation.FFMpegWriter(fps=rate)
     try:
         with writer.saving(figure, str(path), _DPI):
             for frame in range(len(field.at_F)):
