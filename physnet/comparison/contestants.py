@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
+from ..assembly import build_rule
 from ..errors import ExperimentError, InputError
 from ..experiment import Experiment, load_experiment
 from ..experiment.overrides import BadOverride, apply
+from ..rules.base import Placement
 
 _OWN = "rules."
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -73,7 +75,8 @@ def contestants(
 
     Args:
         source: Path of an experiment file, name of a shipped one, or None for the default.
-        names: Names of the rules; `all` alone for every rule that is installed.
+        names: Names of the rules; `all` alone for every rule that is installed. Those that train weights before the
+            physics are then left out where a layer has none.
         overrides: As of `load_experiment`, and those of rules.
         options: From a file.
 
@@ -84,7 +87,8 @@ def contestants(
         InputError: A name is none, is there twice, or options are given for a rule that does not take part.
         ExperimentError: As `load_experiment`.
     """
-    names = registry.names("rules") if list(names) == ["all"] else tuple(names)
+    everything = list(names) == ["all"]
+    names = registry.names("rules") if everything else tuple(names)
     if not names or len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
         raise InputError(
             f"rules must be different names of letters, digits, _ and -, got {', '.join(names) or 'none'}. "
@@ -98,8 +102,16 @@ def contestants(
         table = {**(options.rules.get(name, {}) if options else {}), **given.get(name, {})}
         rule = table.pop("name", name)
         own = base.rule.options if rule == base.rule.name else {}
-        found[name] = load_experiment(source, overrides=[*shared, f"rule={as_toml({'name': rule, **own, **table})}"])
+        one = load_experiment(source, overrides=[*shared, f"rule={as_toml({'name': rule, **own, **table})}"])
+        if not everything or _has_what_is_trained(one):
+            found[name] = one
     return found
+
+
+def _has_what_is_trained(experiment: Experiment) -> bool:
+    """Whether no layer lacks a map before the physics that the rule trains."""
+    before = Placement.BEFORE in build_rule(experiment).placements
+    return not before or all(layer.before != "none" for layer in experiment.layers)
 
 
 def as_toml(value: Any) -> str:

@@ -79,7 +79,23 @@ _STEPS = Range(low=1, high=10, log=True, whole=True)
 _DECAY = Choice(values=("constant", "cosine"))
 _FEEDBACK: Space = {"learning_rate": _RATE, "decay": _DECAY, "head_learning_rate": _HEAD}
 
+_SIZE = Range(low=1e-2, high=1.0, log=True)
+_DIRECTIONS: Space = {
+    "learning_rate": Range(low=1e-4, high=1.0, log=True),
+    "inside_learning_rate": Range(low=1e-4, high=1.0, log=True),
+    "after_learning_rate": _RATE,
+    "decay": _DECAY,
+    "size": _SIZE,
+    "inside_size": Range(low=1e-3, high=5e-2, log=True),
+}
+
 SPACES: Mapping[str, Space] = {
+    "augmented_dfa": {
+        "before_learning_rate": _RATE,
+        "learning_rate": _RATE,
+        "decay": _DECAY,
+        "surrogate": Choice(values=("one", "tanh", "cos", "relu")),
+    },
     "cafo": {"ridge": Range(low=1e-5, high=1.0, log=True), "readout": Choice(values=("sum", "last"))},
     "ccl": {**_FEEDBACK, "feedback_learning_rate": _RATE},
     "dfa": _FEEDBACK,
@@ -91,6 +107,7 @@ SPACES: Mapping[str, Space] = {
         "alpha": Range(low=0.5, high=16.0, log=True),
         "loss": Choice(values=("threshold", "symmetric")),
     },
+    "ffzero": {**_DIRECTIONS, "loss": Choice(values=("hinge", "cross_entropy"))},
     "mono_forward": {
         "learning_rate": _RATE,
         "decay": _DECAY,
@@ -105,6 +122,12 @@ SPACES: Mapping[str, Space] = {
         "scale": Range(low=0.5, high=16.0, log=True),
         "start": Choice(values=("noise", "zero")),
         "inference": Choice(values=("mean", "sampled")),
+    },
+    "node_perturbation": {
+        "before_learning_rate": _RATE,
+        "learning_rate": _RATE,
+        "decay": _DECAY,
+        "size": _SIZE,
     },
     "pepita": {**_FEEDBACK, "scale": Range(low=0.05, high=5.0, log=True)},
     "phyll": {
@@ -126,6 +149,7 @@ SPACES: Mapping[str, Space] = {
         "theta_positive": Range(low=0.5, high=16.0, log=True),
         "theta_negative": Range(low=0.5, high=16.0, log=True),
     },
+    "spsa": {**_DIRECTIONS, "logit_learning_rate": Range(low=1.0, high=300.0, log=True)},
     "tpsgd": {
         "learning_rate": _RATE,
         "decay": _DECAY,

@@ -19,18 +19,22 @@ from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 from ..layer import PhysicalLayer
+from .augmented_dfa import AugmentedFeedbackAlignment
 from .base import LocalRule, Need
 from .cafo import CascadedForward
 from .ccl import CounterCurrent
 from .dfa import DirectFeedbackAlignment
 from .drtp import RandomTargetProjection
 from .ff import ForwardForward
+from .ffzero import FFZero
 from .mono_forward import MonoForward
+from .node_perturbation import NodePerturbation
 from .noprop import NoProp
 from .pepita import Pepita
 from .phyll import PhyLL
 from .prototype import Prototype
 from .scff import SelfContrastive
+from .spsa import SimultaneousPerturbation
 from .tpsgd import TargetProjection
 
 
@@ -196,6 +200,62 @@ def _noprop(rule: NoProp, layer: PhysicalLayer, *, classes: int, batch: int) -> 
         inference=before + weight + head,
         training=batch * (before + rule.inner_steps * (2 * weight + 3 * head)),
     )
+
+
+@layer_work.register
+def _node_perturbation(rule: NodePerturbation, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    ways = 2 * rule.directions
+    # Rows presented go through both maps; what is encoded is taken once more, and so is the gradient of the map before.
+    training = (ways + 3) * before + ways * (weight + head) + 3 * (weight + head)
+    training += rule.directions * _encoded(layer)  # slopes times directions
+    return Work(inference=before + weight + answers(layer, rule.readout, head), training=batch * training)
+
+
+@layer_work.register
+def _augmented_dfa(rule: AugmentedFeedbackAlignment, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    training = 3 * before + classes * _encoded(layer) + 3 * (weight + head)
+    # The scores behind the error: once more up, or here alone.
+    training += weight + (head if layer.highest or rule.error == "local" else 0)
+    return Work(inference=before + weight + answers(layer, rule.readout, head), training=batch * training)
+
+
+@layer_work.register
+def _spsa(rule: SimultaneousPerturbation, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, head = presented(layer), sent_up(layer), layer.width * classes
+    training = batch * (2 * rule.directions * (weight + head) + 3 * (weight + head))
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, head),
+        training=training + _perturbed(rule, layer, batch),
+    )
+
+
+@layer_work.register
+def _ffzero(rule: FFZero, layer: PhysicalLayer, *, classes: int, batch: int) -> Work:
+    before, weight, cosines = presented(layer), sent_up(layer), layer.width * classes
+    behind = 2 * weight + cosines if rule.after == "fixed" else 3 * weight + 2 * cosines
+    return Work(
+        inference=before + weight + answers(layer, rule.readout, cosines),
+        training=batch * (2 * rule.directions * (weight + cosines) + behind) + _perturbed(rule, layer, batch),
+    )
+
+
+def _perturbed(rule: SimultaneousPerturbation | FFZero, layer: PhysicalLayer, batch: int) -> int:
+    """Return what directions cost before and inside the physics."""
+    before, directions, moved = presented(layer), rule.directions, 0
+    training = batch * (2 * directions + 1) * before
+    if rule.where != "inside" and layer.before is not None:
+        training += batch * directions * before  # what a changed map adds to the drive
+        moved += before + _encoded(layer)
+    if rule.where != "before":
+        moved += sum(spec.channels for spec in layer.port.parameters.values())
+    return training + directions * moved
+
+
+def _encoded(layer: PhysicalLayer) -> int:
+    """Return how many numbers a map before the physics gives."""
+    return 0 if layer.before is None else layer.before.weight_IO.shape[1]
 
 
 @layer_work.register

@@ -102,7 +102,7 @@ def test_after_a_write_that_broke_nothing_is_taken_for_written() -> None:
     port = Port(system)
     port.configure({"gain": np.ones(2)})
     system.broken = True
-    with pytest.raises(MeasurementError, match="switches did not take its parameters: .*no answer"):
+    with pytest.raises(MeasurementError, match=r"switches did not take its parameters: .*no answer"):
         port.configure({"gain": np.zeros(2)})
     system.broken = False
     assert port.configure({"gain": np.ones(2)})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Split
-from physnet.errors import DriveError, InputError, MeasurementError
+from physnet.errors import DriveError, InputError, MeasurementError, Stopped
 from physnet.layer import DigitalMap, PhysicalLayer, Presented
 from physnet.learning import learn_minibatch
 from physnet.network import Network
@@ -143,6 +143,22 @@ def test_no_perturbed_setting_outlives_a_step_that_breaks(fails_at: int) -> None
     with pytest.raises(MeasurementError, match="the detector is gone"):
         step(system, Kicks())
     assert float(system.values["gain"][0]) == 0.5
+
+
+def test_no_perturbed_setting_outlives_a_stop() -> None:
+    system = Gains()
+    layer = make_layer(system)
+    rule = Kicks()
+    learner = rule.learner(layer, classes=CLASSES, seed=0)
+
+    def stop() -> None:
+        if len(system.measured) == 2:
+            raise Stopped(2)
+
+    layer.port.interrupted = stop
+    with Network([layer], features=INPUTS) as network, pytest.raises(Stopped):
+        learn_minibatch(network, rule, [learner], make_batch(), place=0)
+    assert system.measured == [0.5, 0.6] and system.writes == [0.5, 0.6, 0.5]
 
 
 def test_a_setting_out_of_its_bounds_is_refused_and_the_layers_own_is_there_afterwards() -> None:

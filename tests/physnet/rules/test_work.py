@@ -17,18 +17,22 @@ from physnet.layer import DigitalMap, Nonlinearity, PhysicalLayer
 from physnet.learning import learn_minibatch
 from physnet.network import LabelSlots, Network
 from physnet.port import Port
-from physnet.rules.base import Batch, Learner, LocalRule, Refeeds
+from physnet.rules.augmented_dfa import AugmentedFeedbackAlignment
+from physnet.rules.base import Batch, Learner, LocalRule, Placement, Refeeds
 from physnet.rules.cafo import CascadedForward
 from physnet.rules.ccl import CounterCurrent
 from physnet.rules.dfa import DirectFeedbackAlignment
 from physnet.rules.drtp import RandomTargetProjection
 from physnet.rules.ff import ForwardForward
+from physnet.rules.ffzero import FFZero
 from physnet.rules.mono_forward import MonoForward
+from physnet.rules.node_perturbation import NodePerturbation
 from physnet.rules.noprop import NoProp
 from physnet.rules.pepita import Pepita
 from physnet.rules.phyll import PhyLL
 from physnet.rules.prototype import Prototype
 from physnet.rules.scff import SelfContrastive
+from physnet.rules.spsa import SimultaneousPerturbation
 from physnet.rules.tpsgd import TargetProjection
 from physnet.rules.work import Work, layer_work, network_work
 
@@ -42,11 +46,15 @@ def black_box(number: int, drives: int) -> PhysicalSystem:
 
 
 def make_network(rule: LocalRule, *, nonlinearity: Nonlinearity) -> Network:
-    """Three layers of different widths, the middle one with a skip and a map before the physics."""
+    """Three layers of different widths, the middle one with a skip and a map before the physics.
+
+    A rule that trains such maps finds one in all of them.
+    """
+    everywhere = Placement.BEFORE in rule.placements
     refed = isinstance(rule, Refeeds)
     inputs, layers = FEATURES + CLASSES * rule.labelled_inputs, []
     for number, width in enumerate((9, 7, 8)):
-        before = DigitalMap.make("random", inputs, 11, seed=number) if number == 1 else None
+        before = DigitalMap.make("random", inputs, 11, seed=number) if number == 1 or everywhere else None
         drives = 2 * (inputs if before is None else 11)
         layers.append(
             PhysicalLayer(
@@ -129,6 +137,12 @@ RULES: Mapping[str, LocalRule] = {
     "drtp": RandomTargetProjection(),
     "noprop": NoProp(inner_steps=3),
     "noprop of all layers": NoProp(loss="snr_mse", readout="sum"),
+    "node_perturbation": NodePerturbation(directions=3),
+    "augmented_dfa": AugmentedFeedbackAlignment(),
+    "augmented_dfa of its own error": AugmentedFeedbackAlignment(error="local", readout="last"),
+    "spsa": SimultaneousPerturbation(directions=2),
+    "ffzero": FFZero(directions=2),
+    "ffzero, fixed behind": FFZero(directions=1, after="fixed", loss="cross_entropy"),
     "pepita": Pepita(),
     "scff": SelfContrastive(inner_steps=2),
     "ccl": CounterCurrent(),
