@@ -20,7 +20,6 @@ from .labels import one_hot
 from .mono_forward import MonoForward, MonoForwardLearner
 from .node_perturbation import map_before
 from .optimiser import Decay
-from .slopes import check_slope
 
 Surrogate = Literal["one", "tanh", "cos", "relu"]
 _TINY = 1e-12
@@ -73,7 +72,6 @@ class AugmentedFeedbackLearner(MonoForwardLearner):
     """Augmented feedback on one layer: the matrix B, the optimiser of the map before, and Mono-Forward behind."""
 
     def __init__(self, rule: AugmentedFeedbackAlignment, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="augmented_dfa")
         behind = MonoForward(learning_rate=rule.learning_rate, decay=rule.decay)
         super().__init__(behind, layer, classes=classes, seed=seed)
         self._fed, self._classes = rule, classes

@@ -19,7 +19,6 @@ from .gradient import SinglePass
 from .heads import unit
 from .optimiser import Decay
 from .prototype import Prototype, PrototypeLearner
-from .slopes import check_slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,6 @@ class FFZeroLearner(PrototypeLearner):
     """FFzero on one layer: the simplex, the directions, and the optimiser of W and b."""
 
     def __init__(self, rule: FFZero, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="ffzero")
         towards = Prototype(
             prototypes="simplex",
             loss=rule.loss,

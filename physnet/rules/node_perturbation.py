@@ -19,7 +19,6 @@ from .base import Batch, Learned, LearnSteps, Placement, Present
 from .gradient import SinglePass
 from .mono_forward import MonoForward, MonoForwardLearner
 from .optimiser import Decay, LocalAdam
-from .slopes import check_slope
 
 _TINY = 1e-12
 
@@ -71,7 +70,6 @@ class NodePerturbationLearner(MonoForwardLearner):
     """
 
     def __init__(self, rule: NodePerturbation, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="node_perturbation")
         behind = MonoForward(learning_rate=rule.learning_rate, decay=rule.decay)
         super().__init__(behind, layer, classes=classes, seed=seed)
         self._shaken = rule

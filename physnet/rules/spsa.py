@@ -18,7 +18,6 @@ from .directional import PLACEMENTS, Directions, Where
 from .gradient import SinglePass
 from .mono_forward import MonoForward, MonoForwardLearner
 from .optimiser import Decay
-from .slopes import check_slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,6 @@ class SimultaneousPerturbationLearner(MonoForwardLearner):
     """Simultaneous perturbation on one layer: the directions, and Mono-Forward behind the physics."""
 
     def __init__(self, rule: SimultaneousPerturbation, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
-        check_slope(layer, rule="spsa")
         behind = MonoForward(learning_rate=rule.after_learning_rate, decay=rule.decay)
         super().__init__(behind, layer, classes=classes, seed=seed)
         self._directions = Directions(
