@@ -307,7 +307,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
     def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
         """Return the light along the fibre for one row; see `Viewable`. Refuses no row."""
         with torch.no_grad():
-            row_ND = torch.from_numpy(drive)[None]
+            row_ND = torch.from_numpy(drive)[None].to(self._device)
             end_NM2T = self._end(self._enter(row_ND))
             response_R = self._detector.detect(end_NM2T)[0].cpu().numpy()
             return self._view.field(self.launched(row_ND)[0], end_NM2T[0], response_R, frames=frames, pixels=pixels)
