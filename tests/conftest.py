@@ -17,6 +17,21 @@ hypothesis.settings.register_profile("physnet", deadline=None)
 hypothesis.settings.load_profile("physnet")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--thorough`."""
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="repeat what kills, cuts and damages runs as often as was promised, not a part of it: for a release",
+    )
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether tests of chance events are to repeat them as often as was promised."""
+    return bool(request.config.getoption("--thorough"))
+
+
 @pytest.fixture
 def data_dir(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of real data, with PHYSNET_DATA_DIR set to it.

@@ -83,16 +83,16 @@ def test_a_signal_while_another_run_goes_on_leaves_that_one_alone(
 # Where the clock of a kill starts, how long it then runs at most in s, and how many kills. Imports take 3 s, making
 # a folder 50 ms, an epoch 10 ms, the end of a run 50 ms.
 STAGES = {
-    "process started": (4.0, 3),
-    "folder made": (0.1, 7),
-    "epochs done": (0.05, 5),
-    "about to finish": (0.06, 5),
+    "process started": (4.0, 3, 1),
+    "folder made": (0.1, 7, 3),
+    "epochs done": (0.05, 5, 2),
+    "about to finish": (0.06, 5, 2),
 }
 
 
 @pytest.mark.timeout(120)
-def test_twenty_of_twenty_runs_killed_at_random_moments_open(
-    call: Call, start: Start, until: Until, tiny: Path, tmp_path: Path
+def test_runs_killed_at_random_moments_open(
+    call: Call, start: Start, until: Until, tiny: Path, tmp_path: Path, thorough: bool
 ) -> None:
     generator = random.Random(20)
     epochs = 3
@@ -116,12 +116,12 @@ def test_twenty_of_twenty_runs_killed_at_random_moments_open(
 
     draws = [
         (f"{stage} {number}", stage, generator.uniform(0, most), generator.randrange(1, 50))
-        for stage, (most, count) in STAGES.items()
-        for number in range(count)
+        for stage, (most, all_of_them, few) in STAGES.items()
+        for number in range(all_of_them if thorough else few)
     ]
     with ThreadPoolExecutor(2) as pool:  # the next starts while this one runs
         outputs = list(pool.map(lambda draw: kill(*draw), draws))
-    assert len(outputs) == 20
+    assert len(outputs) == (20 if thorough else 8)
     opened = 0
     for output, draw in zip(outputs, draws, strict=True):
         for folder in visible(output):
@@ -131,7 +131,7 @@ def test_twenty_of_twenty_runs_killed_at_random_moments_open(
             opened += 1
         if draw[1] in ("epochs done", "about to finish"):
             assert len(visible(output)) == 1
-    assert opened >= 10
+    assert opened >= len(outputs) // 2
 
 
 def on_a_small_disk(tmp_path: Path, system: str, wait: float) -> tuple[int, str, str, str]:

@@ -20,7 +20,7 @@ from physnet.report import report
 from physnet.session import checkpoint, contents, histories, layout, open_run, table
 from physnet.session.show import summary
 
-FOLDERS, CHILDREN = 1000, 2
+CHILDREN = 2
 CHILD = Path(__file__).with_name("damage_child.py")
 
 
@@ -34,8 +34,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, damage: ModuleType) -> tuple[
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory and time need POSIX")
-def test_a_thousand_damaged_folders_are_read_or_refused(runs: tuple[Path, Path]) -> None:
-    share = FOLDERS // CHILDREN
+@pytest.mark.timeout(600)
+def test_damaged_folders_are_read_or_refused(runs: tuple[Path, Path], thorough: bool) -> None:
+    folders = 1000 if thorough else 250
+    share = folders // CHILDREN
     children = [
         subprocess.Popen(
             [sys.executable, str(CHILD), str(n * share), str(share), *map(str, runs)],
@@ -47,12 +49,12 @@ def test_a_thousand_damaged_folders_are_read_or_refused(runs: tuple[Path, Path])
     ]
     came: Counter[str] = Counter()
     for child in children:
-        answer, log = child.communicate(timeout=280)
+        answer, log = child.communicate(timeout=580)
         # a child that was killed says last what it was reading
         assert child.returncode == 0, f"{child.returncode}: {log.splitlines()[-1]}\n{answer}"
         came += Counter(json.loads(answer))
-    assert came["read"] + came["refused"] == FOLDERS
-    assert came["read"] > came["complete"] > 100 and came["refused"] > 100
+    assert came["read"] + came["refused"] == folders
+    assert came["read"] > came["complete"] > folders // 10 and came["refused"] > folders // 10
 
 
 def _changed(runs: tuple[Path, Path], to: Path, change: Callable[[h5py.File], None]) -> Path:
