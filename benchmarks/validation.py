@@ -24,7 +24,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from validation_cases import MEDIA, Medium
-from validation_cases.outcome import Case, Check, NotHereError, Outcome, title
+from validation_cases.guards import GUARDS, Guard, message
+from validation_cases.outcome import Case, Check, NotHereError, Outcome, heading, title
 
 PAGES = Path(__file__).parents[1] / "docs" / "validation"
 COMMAND = "python benchmarks/validation.py"
@@ -105,13 +106,41 @@ def write_page(medium: Medium, results: list[tuple[Case, Found]], folder: Path, 
     """Write a medium's page and its figures."""
     lines = [f"# {medium.title}", "", medium.about, "", f"All numbers come from `{COMMAND}`: {line}.", ""]
     for case, found in results:
-        lines += [f"## {title(case).capitalize()}", "", inspect.getdoc(case) or "", "", *HEAD]
+        lines += [f"## {heading(case)}", "", inspect.getdoc(case) or "", "", *HEAD]
         lines += [*rows(title(case), found), ""]
         if isinstance(found, Outcome) and found.draw is not None:
             figure = f"{medium.page}-{case.__name__.replace('_', '-')}.png"
             draw(found, folder / figure)
             lines += [f"![{found.caption}]({figure})", "", found.caption, ""]
     (folder / f"{medium.page}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def write_guards(messages: list[tuple[Guard, str]], folder: Path, line: str) -> None:
+    """Write the page of what solvers watch."""
+    lines = [
+        "# What the solvers watch", "",
+        "A number that is certainly wrong is refused, before or with the row it belongs to. One that is only coarse is",
+        "told by a `NumericsWarning`, which `warnings.simplefilter('error', NumericsWarning)` turns into an error.",
+        "Either message has the number and the way out. `numerics` of a system has the numbers for drives of your",
+        "choice: of the acoustic cavity, the multimode fibre, the nonlinear waveguide, the electronic node and the",
+        "diode network.", "",
+        "A scattering medium and a Mach-Zehnder mesh take no steps: their matrices are exact, and a camera flags full",
+        "pixels. The programmable cavity is solved exactly as well; only its wall stands for something continuous.", "",
+        f"What was said when `{COMMAND}` went beyond each limit: {line}.", "",
+        "| medium | what is watched | fine up to | beyond | message |", "|---|---|---|---|---|",
+        *(
+            f"| {guard.medium} | {guard.number} | {guard.fine} | {guard.act} | {told or '**silent**'} |"
+            for guard, told in messages
+        ),
+    ]  # fmt: skip
+    (folder / "numerics.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _left_out(all_results: dict[str, list[tuple[Case, Found]]]) -> str:
+    """Return a sentence on the cases that were not run."""
+    missing = [(case, found) for results in all_results.values() for case, found in results]
+    names = [f"{title(case)} ({found})" for case, found in missing if isinstance(found, NotHereError)]
+    return f"Not run: {', '.join(names)}." if names else "None was left out."
 
 
 def summary(all_results: dict[str, list[tuple[Case, Found]]], line: str) -> str:
@@ -124,10 +153,11 @@ def summary(all_results: dict[str, list[tuple[Case, Found]]], line: str) -> str:
         "order of accuracy that its code claims. A tolerance is derived, not chosen to fit. The tests demand the same",
         "cases: `tests/simulators/test_validation.py`, with the functions in `benchmarks/validation_cases`.", "",
         f"`{COMMAND}` computes everything below and writes these pages: {line}.", "",
-        f"{held} of {len(checks)} comparisons hold.", "",
+        f"{held} of {len(checks)} comparisons hold. {_left_out(all_results)}", "",
         "A simulation that agrees with its equation says nothing of a bench: that takes calibration, and controls.", "",
         "## Pages", "",
-        *(f"- [{medium.title}]({medium.page}.md): {', '.join(title(c) for c in medium.cases)}" for medium in MEDIA), "",
+        *(f"- [{medium.title}]({medium.page}.md): {', '.join(title(c) for c in medium.cases)}" for medium in MEDIA),
+        "- [What the solvers watch](numerics.md): numbers that are refused or warned of, with the messages", "",
         "## Claimed orders of accuracy", "",
         "| medium | what | claim | measured |", "|---|---|---|---|",
     ]  # fmt: skip
@@ -166,6 +196,11 @@ def main() -> int:
         arguments.pages.mkdir(parents=True, exist_ok=True)
         for old in arguments.pages.glob("*.png"):
             old.unlink()
+        messages = [(guard, message(guard)) for guard in GUARDS]
+        write_guards(messages, arguments.pages, line)
+        if not all(told for _, told in messages):
+            print("a solver is **silent**, see numerics.md")
+            return 1
         for medium in MEDIA:
             write_page(medium, all_results[medium.page], arguments.pages, line)
         (arguments.pages / "README.md").write_text(summary(all_results, line), encoding="utf-8")

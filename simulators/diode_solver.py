@@ -125,6 +125,19 @@ class DiodeSolver:
         return np.where(steep_AK, short_AK, next_AK)
 
 
+def decay_error(steps: int) -> float:
+    """Return the largest error of a decaying voltage after so many steps, relative to where it began, for any decay.
+
+    A step of the method multiplies a part that decays as `exp(-x)` in all by `(1 + (1 - 2 g) z) / (1 - g z)^2`, z = -x
+    over the steps. Returned is the largest distance of the power from the exponential: 0.054 over the square of many
+    steps.
+    """
+    x = np.geomspace(1e-3, 1e4, 4000)
+    z = -x / steps
+    grown = ((1 + (1 - 2 * _STAGE) * z) / (1 - _STAGE * z) ** 2) ** steps
+    return float(np.abs(grown - np.exp(-x)).max())
+
+
 def _padded(matrix: Floats) -> Floats:
     """Return a matrix with zeros as further columns, contiguous."""
     return np.ascontiguousarray(np.pad(matrix, ((0, 0), (0, max(0, _LEAST - matrix.shape[1])))))

@@ -5,6 +5,7 @@ Axis letters: P places, each `(x, y)` in m.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from physnet.errors import SpecError
 
 from .dipoles import Floats
+from .numerics_warning import NumericsWarning
 
 _SCATTERERS, _ANTENNAS = range(2)  # streams of one seed
 _ATTEMPTS = 1000  # to place one thing, before the cavity counts as full
+_WIDEST = 0.5  # wavelengths: up to it a row of dipoles reflects any plane wave in one direction only
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +79,18 @@ def furnish(
     ports = _scatter(antennas, taken, inside, clearance, _generator(seed, _ANTENNAS), "antennas")
     number = np.arange(driven + trainable + 1) * trainable // (driven + trainable)
     return Layout(antennas=ports, elements=line, fixed=np.concatenate((fence, poles)), trainable=np.diff(number) > 0)
+
+
+def warn_of_gaps(name: str, *, spacing: float, wavelength: float) -> None:
+    """Warn of a fence whose gaps are wide for the shortest wave, in m; `name` is what the message calls the cavity."""
+    if not spacing <= _WIDEST * wavelength:
+        warnings.warn(
+            f"{name}: dipoles of the wall stand {spacing / wavelength:.3g} of the shortest wavelength apart (at most "
+            f"{_WIDEST:g} is fine). Beyond, a wall sends waves in several directions, as a grating does: make "
+            "wall_spacing smaller.",
+            NumericsWarning,
+            stacklevel=3,
+        )
 
 
 def _line(size: tuple[float, float], standoff: float, count: int, spacing: float | None, wavelength: float) -> Floats:

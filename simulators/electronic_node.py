@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -32,15 +33,17 @@ from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
-from .delay_loop import DelayLoop, Ikeda, MackeyGlass, Nonlinearity
+from .delay_loop import DelayLoop, Ikeda, LoopNumerics, MackeyGlass, Nonlinearity
 from .delay_view import DelayView
 from .keyed import keyed_uniform
 from .lone_threads import lone_threads
+from .numerics_warning import NumericsWarning
 from .own_gradient import with_gradient
 
 _HEIGHT = 32  # rows of a tile: always this many, so that a row's bits don't depend on how many there are
 _LEAST = 16  # columns of a product: with fewer a row's last digits depend on its place
 _MASK = 1  # stream of keyed_uniform
+_MOST_LINEAR_ERROR = 0.01  # a round number: steps of 0.28 time constants
 
 
 class ElectronicNode(PhysicalSystem, Stateful, Differentiable, Viewable):
@@ -55,6 +58,9 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable, Viewable):
     A row is played `loops` times over and read in the last. Without `memory` the loop is open between rows until it is
     silent. With it a row begins in what the row before left, in the order of play: the usual reservoir computer, whose
     samples are a time series. Rows are then computed one by one.
+
+    The method is of order 2 in the step. A step longer than half of `tau` is refused, and a `NumericsWarning` tells of
+    one that may leave out more than 1 % of a signal that changes in `tau`; `numerics` estimates the error of any drive.
 
     Without memory a row's response has the same bits wherever it stands in a batch, for any number of torch threads.
     With memory `forward` has the gradient through all rows of its batch, and none before.
@@ -129,6 +135,15 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable, Viewable):
                 raise SpecError(f"{label} of {name} must be > 0 {unit}".rstrip() + f", got {value}.")
         element = _element(name, form, feedback, bias, exponent)
         self._loop = DelayLoop(element, tau=tau, step=spacing / substeps, delay=(responses + shift) * substeps)
+        if not self._loop.linear_error <= _MOST_LINEAR_ERROR:
+            warnings.warn(
+                f"{name}: steps of {self._loop.step / tau:.3g} time constants leave out up to "
+                f"{self._loop.linear_error:.2%} of the fed-back signal (at most {_MOST_LINEAR_ERROR:.0%} is fine). "
+                "More substeps of a virtual node make them shorter.",
+                NumericsWarning,
+                stacklevel=2,
+            )
+        self._tau = tau
         self._substeps, self._loops, self._memory = substeps, loops, memory
         uniform_VD = keyed_uniform(seed, np.arange(responses, dtype=np.int64), drives, stream=_MASK).double()
         mask_VD = 2 * uniform_VD - 1
@@ -216,6 +231,23 @@ class ElectronicNode(PhysicalSystem, Stateful, Differentiable, Viewable):
             trace_TN = self._loop.run(begin_TN, input_KN)
             response_NV = self._nodes(trace_TN)
         return self._view.field(trace_TN[:, 0], input_KN[:, 0], response_NV[0], frames=frames, pixels=pixels)
+
+    def numerics(self, drive: torch.Tensor) -> LoopNumerics:
+        """Play rows from silence with steps half as long, and return how well those of `measure` do."""
+        loop, substeps = self._loop, self._substeps
+        finer = DelayLoop(loop.element, tau=self._tau, step=loop.step / 2, delay=2 * loop.delay)
+        with torch.no_grad():
+            input_KN = self._input(drive.detach())
+            coarse_TN = loop.run(loop.rest(len(drive)), input_KN)
+            fine_TN = finer.run(finer.rest(len(drive)), input_KN.repeat_interleave(2, dim=0))
+            last = len(self._mask_VD) * substeps
+            coarse_VN = coarse_TN[-last:][substeps - 1 :: substeps]
+            change_VN = coarse_VN - fine_TN[-2 * last :][2 * substeps - 1 :: 2 * substeps]
+        return LoopNumerics(
+            step_error_N=change_VN.abs().amax(0).numpy() * 4 / 3,
+            linear_error=loop.linear_error,
+            steps_per_time_constant=self._tau / loop.step,
+        )
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return what is in the loop."""

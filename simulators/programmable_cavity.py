@@ -37,7 +37,7 @@ from .cavity_spectrum import Spectrum
 from .cavity_view import CavityView
 from .clock import VirtualClock
 from .dipole_cavity import DipoleCavity
-from .dipole_layout import furnish
+from .dipole_layout import furnish, warn_of_gaps
 from .dipoles import Complexes, Dipoles, Floats
 from .drift import Drift
 from .metasurface import Control, make_metasurface
@@ -93,7 +93,8 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
         response: `complex`, or `modulus`.
         centre: Frequency that is 1 inside, and resonance frequency of the antennas, in Hz.
         size: Width and height of the fence in m.
-        wall_spacing: Distance between dipoles of the fence in m.
+        wall_spacing: Distance between dipoles of the fence in m; a `NumericsWarning` tells if it is more than half of
+            the shortest wavelength.
         wall_resonance: Resonance frequency of fence and scatterers in Hz; None for ten times the centre.
         wall_strength: Their chi.
         wall_damping: Their gamma.
@@ -181,6 +182,7 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
             element_spacing=element_spacing, standoff=standoff, scatterers=scatterers,
             antennas=transmitters + receivers, wavelength=_LIGHT / centre, seed=seed,
         )  # fmt: skip
+        warn_of_gaps(name, spacing=wall_spacing, wavelength=_LIGHT / max(frequencies))
         scale = centre / _LIGHT
         antennas = Dipoles.alike(
             layout.antennas * scale, what="antenna", resonance=1.0, strength=antenna_strength, damping=antenna_damping

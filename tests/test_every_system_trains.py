@@ -28,7 +28,7 @@ RULES = registry.names("rules")
 ONE = "scattering"
 """The system that is trained by all rules."""
 SIZES: dict[str, dict[str, Any]] = {
-    "diode_network": {"diodes": 4, "steps": 4},
+    "diode_network": {"diodes": 4, "steps": 8},
     "nonlinear_waveguide": {"length": 1.0, "steps": 20},
 }
 """Less to compute for a row. What a rule may choose is never set."""

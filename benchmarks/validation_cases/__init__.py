@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import acoustic, acoustic_absorber, diode_network, dipoles, electronic_node, fibre, mesh, scattering, waveguide
+from . import (
+    acoustic,
+    acoustic_absorber,
+    diode_network,
+    dipoles,
+    electronic_node,
+    fibre,
+    mesh,
+    paths,
+    scattering,
+    waveguide,
+)
 from .outcome import Case
 
 
@@ -78,6 +89,12 @@ MEDIA = (
         title="Mach-Zehnder mesh",
         about="Interferometers of two couplers and two phase shifters, as a rectangle (Clements) or a triangle (Reck).",
         cases=mesh.CASES,
+    ),
+    Medium(
+        page="fast-paths",
+        title="Fast paths",
+        about="Whatever is computed in a fast way is computed in a plain one as well, and on a GPU where there is one.",
+        cases=paths.CASES,
     ),
 )
 """All pages."""

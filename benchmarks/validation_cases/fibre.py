@@ -51,7 +51,7 @@ def with_v(profile: str, v: float) -> Fibre:
 
 @functools.cache
 def cutoffs() -> NDArray[np.float64]:
-    """Return V above which each LP mode is guided: zero m of J(l-1) for LP l,m; LP 0,m at zero m - 1 of J1, the first 0.
+    """Return V above which each LP mode is guided: zero m of J(l-1) for LP l,m; zero m - 1 of J1 for LP 0,m, first 0.
 
     Those of l > 0 count twice. All below V = 30.
     """

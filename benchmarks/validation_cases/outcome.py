@@ -62,13 +62,24 @@ class Case(Protocol):
         ...
 
 
+_NAMES = {
+    name.lower(): name for name in ("Born", "Gaussian", "GPU", "Green", "Haar", "Kerr", "Lambert", "Rayleigh")
+}  # fmt: skip
+
+
 class NotHereError(Exception):
     """A case needs what this computer lacks; the message says what."""
 
 
 def title(case: Case) -> str:
     """Return the name of a case as words."""
-    return case.__name__.replace("_", " ")
+    return " ".join(_NAMES.get(word, word) for word in case.__name__.split("_"))
+
+
+def heading(case: Case) -> str:
+    """Return the name of a case as the heading of a section."""
+    words = title(case)
+    return words[0].upper() + words[1:]
 
 
 def order_check(compared: str, *, claim: float, measured: float) -> Check:

@@ -4,8 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 
 from physnet.simulators.dipole_layout import Layout, furnish
+from physnet.simulators.numerics_warning import NumericsWarning
+from physnet.simulators.programmable_cavity import ProgrammableCavity
 
 
 def layout(**options: Any) -> Layout:
@@ -25,6 +28,14 @@ def test_things_keep_clear_of_each_other() -> None:
     assert distance[-6:].min() >= 0.03
     assert np.all((found.elements >= 0.03 - 1e-12) & (found.elements <= np.array([2.37, 1.77]) + 1e-12))
     assert np.diff(np.flatnonzero(found.trainable)).tolist() == [4] * 19  # among the driven ones
+
+
+def test_a_fence_with_wide_gaps_warns_with_the_number() -> None:
+    options: dict[str, Any] = {"drives": 4, "responses": 2, "size": (0.7, 0.6), "scatterers": 0}
+    with pytest.warns(NumericsWarning, match=r"stand 0\.584 of the shortest wavelength apart") as caught:
+        ProgrammableCavity(**options, frequencies=(2.4e9, 2.5e9), wall_spacing=0.07, transmitters=1)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    ProgrammableCavity(**options, frequencies=(2.4e9, 2.5e9), wall_spacing=0.05, transmitters=1)
 
 
 def test_more_antennas_move_nothing() -> None:
