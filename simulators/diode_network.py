@@ -202,12 +202,15 @@ class DiodeNetwork(PhysicalSystem, Viewable):
         """
         padded = np.zeros((_HEIGHT, *self._spec.drive.shape))
         padded[0] = drive
-        steps = self._solver.steps
-        voltage_SV = self._solver.run(padded, times=steps)[0]
+        steps, moments = self._solver.steps, self._moments
+        # As many moments as can be kept, those of the readings among them.
+        most = max(moments, min(steps, pixels // len(self._circuit.capacitance_V)))
+        times = max(n for n in range(moments, most + 1, moments) if steps % n == 0)
+        voltage_SV = self._solver.run(padded, times=times)[0]
         voltage_FV = np.concatenate((np.zeros((1, voltage_SV.shape[1])), voltage_SV))
-        at_F = self._solver.duration * np.arange(steps + 1) / steps
-        kept_F = np.unique(np.linspace(0, steps, max(2, min(frames, steps + 1))).round().astype(int))
-        read_SV = voltage_SV[steps // self._moments - 1 :: steps // self._moments, : self._read]
+        at_F = self._solver.duration * np.arange(times + 1) / times
+        kept_F = np.unique(np.linspace(0, times, max(2, min(frames, times + 1))).round().astype(int))
+        read_SV = voltage_SV[times // moments - 1 :: times // moments, : self._read]
         return self._view.field(voltage_FV, at_F, kept_F, read_SV.ravel().astype(np.float32))
 
     def measure(self, drive: NDArray[np.float64], passes: Passes) -> Reading:

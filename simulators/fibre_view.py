@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from .fibre_profile import Complexes, Floats
 from .fibre_torch import TorchPropagator
 
 _MOST_FRAMES, _PER_BEAT = 61, 4
-_SIDE = 96  # points along a cross-section
+_SIDE = 96  # points along a picture of a mode
 _SHOWN = 3  # modes of the geometry
 _X, _Y, _DISTANCE = Axis(name="x", unit="m"), Axis(name="y", unit="m"), Axis(name="distance", unit="m")
 _DENSITY = Axis(name="share of the power per area", unit="1/m2")
@@ -86,27 +87,26 @@ class FibreView:
             pixels: Most points of a cross-section.
         """
         length = self.line.step * self.line.steps * self.line.sections
-        at_F, amplitude_FMT = [], []
-        for place, amplitude_MT in self._way(launched_M, max(2, min(frames, _MOST_FRAMES)), length):
-            at_F.append(place)
-            amplitude_FMT.append(amplitude_MT)
-        end_MT = end_M2T.double().cpu().numpy()
-        at_F.append(length)
-        amplitude_FMT.append(end_MT[:, 0] + 1j * end_MT[:, 1])
-        side = min(_SIDE, math.isqrt(pixels)) if pixels < 4 * _SIDE**2 else math.isqrt(pixels)
-        place_P, extent = self._square(min(side, math.isqrt(pixels)))
-        field_PM = self.modes.field(*place_P)
         pulse = self.line.pulse
         energy = 1.0 if pulse is None else float((np.abs(pulse.field()) ** 2).sum())
+        end_MT = end_M2T.double().cpu().numpy()
+        last = (length, end_MT[:, 0] + 1j * end_MT[:, 1])
+        place_P, extent = self._square(math.isqrt(pixels))
+        field_PM = self.modes.field(*place_P)
+        at_F, light, power = [], [], []
+        for place, amplitude_MT in chain(self._way(launched_M, max(2, min(frames, _MOST_FRAMES)), length), [last]):
+            # Modes are real: the light of all instants is a quadratic form of them, whatever their number.
+            gram_MM = (amplitude_MT @ amplitude_MT.conj().T).real / energy
+            at_F.append(place)
+            light.append(((field_PM @ gram_MM) * field_PM).sum(1))
+            power.append(np.diagonal(gram_MM).copy())
         shape = (len(at_F), math.isqrt(len(place_P[0])), -1)
-        light_FP = [np.square(np.abs(field_PM @ amplitude_MT)).sum(1) / energy for amplitude_MT in amplitude_FMT]
-        power_FM = np.stack([np.square(np.abs(amplitude_MT)).sum(1) / energy for amplitude_MT in amplitude_FMT])
-        light = Image(values=np.stack(light_FP).reshape(shape), extent=extent, quantity=_DENSITY)
+        image = Image(values=np.stack(light).reshape(shape), extent=extent, quantity=_DENSITY)
         turn, radius = np.linspace(0, 2 * math.pi, 181), self.modes.fibre.radius
         core = Curve(x_T=radius * np.cos(turn), y_T=radius * np.sin(turn), label="core", faint=True)
-        carried = Curve(x_T=np.arange(1.0, len(self.modes) + 1), y_T=power_FM, dots=True)
+        carried = Curve(x_T=np.arange(1.0, len(self.modes) + 1), y_T=np.stack(power), dots=True)
         panels = [
-            Panel(title="light on a cross-section", x=_X, y=_Y, images=(light,), curves=(core,), alike=True),
+            Panel(title="light on a cross-section", x=_X, y=_Y, images=(image,), curves=(core,), alike=True),
             Panel(
                 title="what each mode carries", x=Axis(name="mode, in order of propagation constant"),
                 y=Axis(name="share of the power"), curves=(carried,),

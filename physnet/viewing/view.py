@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,11 +22,13 @@ from .contract import FRAMES, Viewable, field_of
 from .drives import FEW, choose_drives
 from .figures import write_field, write_geometry
 from .movie import Movie, check_movie, write_movie
+from .picture import Field, Geometry
 from .response import write_response
 
 REPEATS = 16
 """Passes of the row that is shown."""
 _EPOCHS = 1 << 14
+_Kind = TypeVar("_Kind", Geometry, Field)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +156,26 @@ def _inside(
     interrupted: Callable[[], None],
 ) -> tuple[Any, int]:
     """Draw geometry and field; return the read-out of the field, and how many frames it has."""
-    files["geometry"] = write_geometry(shown.geometry(), folder / "geometry.png", title=title)
+    geometry = _of(Geometry, "geometry", shown.geometry())
+    files["geometry"] = write_geometry(geometry, folder / "geometry.png", title=title)
     interrupted()
-    found = shown.field(drive, frames=frames)
+    found = _of(Field, "field", shown.field(drive, frames=frames))
     interrupted()
     files["field"] = write_field(found, folder / "field.png", title=title)
     if movie != "none" and len(found.at_F) > 1:
         path = folder / f"field.{movie}"
         files["movie"] = write_movie(found, path, title=title, kind=movie, interrupted=interrupted)
     return found.readout, len(found.at_F)
+
+
+def _of(kind: type[_Kind], name: str, found: object) -> _Kind:
+    """Refuse a method that only happens to have the name of one of `Viewable`."""
+    if not isinstance(found, kind):
+        raise InputError(
+            f"{name}() of a system must return a physnet.viewing.{kind.__name__}, got {type(found).__name__}. Give the "
+            "method another name if it means something else."
+        )
+    return found
 
 
 def _play(port: Port, rows: Any, *, seed: int, interrupted: Callable[[], None]) -> tuple[Any, Any]:

@@ -37,3 +37,12 @@ def test_the_drawing_has_every_part() -> None:
     assert lines["resistors between nodes"] == np.count_nonzero(np.triu(circuit.conductance_VV, 1))
     assert lines["diodes, tip at the cathode"] == 3 * 7  # a stroke and the two of its tip
     assert [points.label for points in panel.points] == ["3 sources", "3 nodes that are read", "2 other nodes"]
+
+
+def test_many_steps_keep_some_moments_those_of_the_readings_among_them() -> None:
+    system = DiodeNetwork(drives=3, responses=12, diodes=2, moments=3, steps=210)
+    drive = np.array([2.0, -1.0, 0.5])
+    field = system.field(drive, pixels=200)
+    response = system.measure(drive[None], np.zeros(1, np.int64)).response[0]
+    assert len(field.at_F) == 43  # 42 divides 210, 3 divides 42, and 50 of 4 nodes would be 200 numbers
+    assert np.array_equal(field.readout, response)  # type: ignore[arg-type]

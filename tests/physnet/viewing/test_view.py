@@ -74,6 +74,16 @@ def test_a_black_box_gets_its_response_drawn_and_is_told_so(tmp_path: Path) -> N
     assert seen.frames == 0 and "shows no field" in seen.notes[0] and seen.deviation is None
 
 
+def test_methods_that_mean_something_else_are_told_apart(tmp_path: Path) -> None:
+    class Mount(Pond):
+        def geometry(self) -> Any:
+            return "on the left table"
+
+    made = pond()
+    with pytest.raises(InputError, match=r"geometry\(\) of a system must return a physnet.viewing.Geometry, got str"):
+        view(Mount(made, made.spec), tmp_path)
+
+
 def test_a_measured_system_is_not_driven_unless_it_may(tmp_path: Path) -> None:
     played: list[int] = []
 
