@@ -419,7 +419,9 @@ class Port:
     def _give_up(self, collected: _Collected, fault: Exception | None) -> None:
         missing = int(np.count_nonzero(~collected.done))
         collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
-        why = f"the last fault was: {fault}" if fault else "they came back invalid or not finite (NaN or infinite)"
+        why = "they came back invalid or not finite (NaN or infinite)"
+        if fault is not None:
+            why = f"the last fault was: {str(fault).rstrip('.')}"
         partial = None if collected.response is None else collected.reading()
         message = (
             f"{self.spec.name} gave no usable response for {missing} of {len(collected.done)} rows after "

@@ -279,6 +279,14 @@ def test_a_complex_response_that_is_half_nan_is_measured_again() -> None:
     assert len(bench.played) == 5
 
 
+def test_a_fault_that_stays_is_quoted_as_a_part_of_a_sentence() -> None:
+    def answer(call: int, drive: Any) -> Reading:
+        raise MeasurementError("row 0 was not resolved. Take more steps.")
+
+    with pytest.raises(MeasurementError, match=r"not resolved\. Take more steps\. Check the system"):
+        Port(Bench(answer), retries=1).measure(numbered(2), np.arange(2))
+
+
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_a_row_that_stays_nan_ends_in_an_error_that_carries_the_others(retries: int) -> None:
     def answer(call: int, drive: Any) -> Reading:
