@@ -27,7 +27,7 @@ SEED = 3
 ELEMENTS = 64
 FREQUENCIES = tuple(2.30e9 + 30e6 * k for k in range(10))
 POWER, BANDWIDTH = 0.0, 1e6  # dBm, Hz: a sweep takes 10 times 11 us
-SIZE, WALL_SPACING, SCATTERERS = (1.2, 0.9), 0.06, 4
+SIZE, WALL_SPACING, SCATTERERS = (1.2, 0.9), 0.055, 4
 
 
 def phases() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
