@@ -5,6 +5,7 @@ Axis letters: N rows; X real parts of response channels.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Literal
 
@@ -114,3 +115,10 @@ def check_monitor(use: str, noise: float) -> None:
         raise SpecError(f"monitor must be none, append or divide, got {use!r}.")
     if not 0 <= noise < math.inf or (use == "none" and noise):
         raise SpecError(f"monitor_noise must be >= 0 (a fraction of what it reads), 0 without one, got {noise}.")
+
+
+def monitored(response: ResponseSpec, full_scale: float | None, monitor: MonitorUse) -> ResponseSpec:
+    """Return the response as its reader gets it."""
+    if monitor == "append":
+        return dataclasses.replace(response, shape=(response.channels + 1,), full_scale=full_scale)
+    return dataclasses.replace(response, full_scale=None if monitor == "divide" else full_scale)

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from physnet.contracts import Flag, Passes, PhysicalSystem, Reading, ResponseSpec, Stateful, SystemSpec
-from physnet.errors import MeasurementError, SessionError, SpecError
+from physnet.contracts import DriveSpec, Flag, Passes, PhysicalSystem, Reading, Stateful, SystemSpec, Tunable
+from physnet.errors import DriveError, MeasurementError, SessionError, SpecError
 
 from .clock import VirtualClock
-from .common_gain import CommonGain, Monitor, MonitorUse, check_monitor
+from .common_gain import CommonGain, Monitor, MonitorUse, check_monitor, monitored
 from .converter import Dac
 from .detector_limits import BrokenChannels, Limits, check_bits
 from .detector_noise import Flicker, FlickerNoise, ShotNoise, WhiteNoise
@@ -37,7 +37,7 @@ _GAIN, _MONITOR, _SHOTS, _FLICKER = 0, 1, 2, 4  # shot noise takes two
 Stage = Callable[[torch.Tensor, Passes, NDArray[np.float64]], torch.Tensor]
 
 
-class Impaired(PhysicalSystem, Stateful):
+class Impaired(PhysicalSystem, Stateful, Tunable):
     """A system seen through imperfect electronics, or made worse than it is to see what training bears.
 
     In this order, each left out by default:
@@ -67,8 +67,8 @@ class Impaired(PhysicalSystem, Stateful):
     and not reproducible, and its state resumes it to the bit. 7, dead and stuck channels and converters change neither.
 
     The wrapped system's kind stays: noise added to a bench leaves a bench. What was added is told in
-    `identity["impairments"]`. Parameters and gradients of the wrapped system are reached through `system`, not through
-    this class.
+    `identity["impairments"]`. Parameters of the wrapped system, where it has any, are this one's. Its gradients are
+    reached through `system`, not through this class.
 
     Args:
         system: Any system.
@@ -140,6 +140,7 @@ class Impaired(PhysicalSystem, Stateful):
         self.system = system
         # A bench may remember without being able to tell: then there is nothing to save.
         self._memory = system if spec.stateful and isinstance(system, Stateful) else None
+        self._tunable = system if isinstance(system, Tunable) else None
         self._depth: int = system._depth + 1 if isinstance(system, Impaired) else 0
         self._clock = VirtualClock(seconds_per_pass=pace)
         self._dac = None if dac_bits is None or spec.drive.domain == "binary" else Dac(spec.drive, dac_bits)
@@ -215,7 +216,7 @@ class Impaired(PhysicalSystem, Stateful):
         self._spec = dataclasses.replace(
             spec,
             drive=spec.drive if self._dac is None else self._dac.tightened,
-            response=_declared(response, full_scale, monitor),
+            response=monitored(response, full_scale, monitor),
             repeatable=spec.repeatable and not varies and not remembers,
             reproducible=spec.reproducible and not remembers,
             stateful=spec.stateful or remembers,
@@ -231,6 +232,22 @@ class Impaired(PhysicalSystem, Stateful):
     def clock(self) -> VirtualClock:
         """The clock that drifts and 1/f noise follow."""
         return self._clock
+
+    @property
+    def parameters(self) -> Mapping[str, DriveSpec]:
+        """Those of the wrapped system; none where it has none."""
+        return self._tunable.parameters if self._tunable else {}
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """What they are."""
+        return self._tunable.values if self._tunable else {}
+
+    def configure(self, values: Mapping[str, NDArray[Any]]) -> int:
+        """Write parameters of the wrapped system; see `Tunable.configure`."""
+        if self._tunable is None:
+            raise DriveError(f"{self._spec.name} has no parameters, got {', '.join(values) or 'none'}.")
+        return self._tunable.configure(values)
 
     def measure(self, drive: Any, passes: Passes) -> Reading:
         """Play `drive` through the impairments; see `PhysicalSystem.measure`."""
@@ -328,10 +345,3 @@ class Impaired(PhysicalSystem, Stateful):
     ) -> bool | None:
         """Leave the wrapped system."""
         return self.system.__exit__(kind, error, trace)
-
-
-def _declared(response: ResponseSpec, full_scale: float | None, monitor: MonitorUse) -> ResponseSpec:
-    """Return the response as its reader gets it."""
-    if monitor == "append":
-        return dataclasses.replace(response, shape=(response.channels + 1,), full_scale=full_scale)
-    return dataclasses.replace(response, full_scale=None if monitor == "divide" else full_scale)

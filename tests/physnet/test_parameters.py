@@ -15,8 +15,10 @@ from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSp
 from physnet.controls.ports import ControlPort
 from physnet.errors import DriveError, MeasurementError, TransportError
 from physnet.port import Port
+from physnet.simulators.impairments import Impaired
 from physnet.simulators.mach_zehnder import MachZehnderMesh
 from physnet.simulators.programmable_cavity import ProgrammableCavity
+from physnet.simulators.scattering import ScatteringMedium
 
 
 class Switches:
@@ -131,8 +133,9 @@ def test_a_control_has_the_parameters_of_what_it_stands_for_and_leaves_that_alon
     [
         MachZehnderMesh(drives=4, responses=4, seed=3),
         ProgrammableCavity(drives=4, responses=10, trainable=3, seed=3),
+        Impaired(MachZehnderMesh(drives=4, responses=4, seed=3), noise=0.1),
     ],
-    ids=["mesh", "cavity"],
+    ids=["mesh", "cavity", "noisy mesh"],
 )
 def test_the_shipped_tunable_systems_tell_what_they_are_set_to(system: Any) -> None:
     assert isinstance(system, Tunable)
@@ -149,3 +152,14 @@ def test_the_shipped_tunable_systems_tell_what_they_are_set_to(system: Any) -> N
         value += 1  # a copy
     np.testing.assert_array_equal(next(iter(system.values.values())), next(iter(changed.values())))
     np.testing.assert_array_equal(port.values[name], start[name])  # where training began
+
+
+def test_impairments_write_to_the_system_inside_and_have_no_parameters_of_their_own() -> None:
+    mesh = MachZehnderMesh(drives=4, responses=4, seed=3)
+    with Port(Impaired(mesh, noise=0.1)) as port:
+        assert port.configure({"theta": np.ones(6)})
+    np.testing.assert_array_equal(mesh.values["theta"], np.ones(6))
+    plain = Port(Impaired(ScatteringMedium(drives=4, responses=4), noise=0.1))
+    assert not plain.parameters
+    with pytest.raises(DriveError, match="must be among none, got theta"):
+        plain.configure({"theta": np.ones(6)})
