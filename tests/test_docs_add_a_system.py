@@ -43,7 +43,7 @@ def test_every_test_of_the_guide_passes(folder: Path) -> None:
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
     # The checks of the contract, and those of the physics.
-    assert passed is not None and int(passed[1]) >= 13 + 4
+    assert passed is not None and int(passed[1]) >= 14 + 4
 
 
 def test_its_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

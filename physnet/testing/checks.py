@@ -13,6 +13,7 @@ from .contract_checks import (
     check_spec,
 )
 from .manners_checks import check_drive_is_left_alone, check_global_random_state, check_no_graph, check_reading_is_kept
+from .parameter_checks import check_parameters
 from .repetition_checks import check_forward, check_repeatable, check_reproducible, check_state
 
 Check = Callable[[Bench], Iterator[str]]
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     check_reproducible,
     check_state,
     check_forward,
+    check_parameters,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "check_full_scale",
     "check_global_random_state",
     "check_no_graph",
+    "check_parameters",
     "check_reading_is_kept",
     "check_repeatable",
     "check_reproducible",

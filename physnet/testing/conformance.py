@@ -127,6 +127,10 @@ class SystemConformance:
         """See `checks.check_forward`."""
         self._check(checks.check_forward)
 
+    def test_parameters_are_written_as_told(self) -> None:
+        """See `checks.check_parameters`."""
+        self._check(checks.check_parameters)
+
 
 def _run(check: Check, factory: Factory, rows: int, seed: int) -> list[Finding]:
     if rows < 2:
