@@ -171,7 +171,7 @@ def scale_of(values: Any, drawn: Image | Points) -> tuple[Normalize, Any, str]:
         low = limit * 10**-decades
         below = bool(finite.size) and float(finite.min()) < low
         return LogNorm(low, limit), colours, "both" if above and below else "max" if above else "min"
-    low = float(finite.min(initial=0.0))
+    low = float(finite.min()) if finite.size else 0.0
     # What lies far from zero, such as a speed of sound, would be one colour on a scale from there.
     if low > 0.5 * limit:
         return Normalize(low, max(limit, low * (1 + 1e-9))), colours, "max" if above else "neither"

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from physnet.simulators.drift import Drift
+from physnet.simulators.impairments import Impaired
 from physnet.simulators.scattering import ScatteringMedium
 from physnet.testing import random_drives
-from physnet.viewing import Viewable
+from physnet.viewing import Viewable, field_of
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,13 @@ def test_pictures_are_bounded_and_unlit_elements_are_empty() -> None:
     lit_F = np.isfinite(pattern.images[0].values).sum((1, 2))
     assert np.array_equal(lit_F, field.at_F)
     assert len(system.geometry().panels) == 2
+
+
+def test_behind_impairments_the_field_is_that_of_what_the_converter_leaves() -> None:
+    medium = ScatteringMedium(drives=6, responses=5)
+    drive = np.array([0.0, 0.1, 0.3, 0.6, 0.9, 1.0], np.float32)
+    shown, sent, wrapped = field_of(Impaired(Impaired(medium, noise=0.1), dac_bits=2), drive)
+    assert shown is medium and wrapped
+    np.testing.assert_allclose(sent, np.array([0, 0, 1, 2, 3, 3]) / 3, atol=1e-6)  # four levels
+    plain, same, wrapped = field_of(medium, drive)
+    assert plain is medium and same is drive and not wrapped

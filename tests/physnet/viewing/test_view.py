@@ -14,7 +14,10 @@ import physnet
 from physnet.contracts import DriveSpec, ResponseSpec, SystemSpec
 from physnet.errors import InputError, ResponseError
 from physnet.function_system import FunctionSystem
+from physnet.passes import Purpose, pass_numbers
+from physnet.port import Port
 from physnet.viewing import Axis, Curve, Field, Geometry, Image, Panel, Points
+from physnet.viewing.drawing import scale_of
 from physnet.viewing.drives import FEW, choose_drives
 from physnet.viewing.movie import check_movie
 from physnet.viewing.picture import MOST_NUMBERS
@@ -110,13 +113,14 @@ def test_a_measured_system_is_not_driven_unless_it_may(tmp_path: Path) -> None:
     ids=["float32", "rms", "binary", "complex"],
 )
 @pytest.mark.parametrize("choice", ["random", "one"])
-def test_what_is_played_is_allowed(spec: DriveSpec, choice: str, tmp_path: Path) -> None:
+def test_what_is_played_is_allowed(spec: DriveSpec, choice: str) -> None:
     system = FunctionSystem(
         lambda drive: np.abs(drive.reshape(len(drive), -1)[:, :2]).astype(np.float64),
         SystemSpec(name="box", kind="simulated", drive=spec, response=ResponseSpec(shape=(2,))),
     )
-    view(system, tmp_path, drive=choice, movie="none")  # the port refuses what the spec does not allow
-    rows = choose_drives(system.spec, choice, seed=0).reshape(FEW, -1)
+    drive = choose_drives(system.spec, choice, seed=0)
+    Port(system).measure(drive, pass_numbers(Purpose.CALIBRATE, rows=FEW))  # refuses what the spec does not allow
+    rows = drive.reshape(FEW, -1)
     if choice == "one":
         assert all(np.unique(row, return_counts=True)[1].min() == 1 for row in rows)
     assert np.array_equal(rows, choose_drives(system.spec, choice, seed=0).reshape(FEW, -1))
@@ -153,6 +157,22 @@ def test_a_field_has_a_bounded_size_and_a_value_for_each_frame() -> None:
         field(3, (2, 4, 4))
     with pytest.raises(ResponseError, match=f"at most {MOST_NUMBERS} numbers"):
         field(2, (2, MOST_NUMBERS, 1))
+
+
+def test_scales_suit_what_is_drawn() -> None:
+    place = Axis(name="x", unit="m")
+
+    def limits(values: NDArray[Any], **options: Any) -> tuple[Any, Any, str]:
+        norm, _, beyond = scale_of(values, Image(values=values, extent=(0, 1, 0, 1), quantity=place, **options))
+        return norm.vmin, norm.vmax, beyond
+
+    waves = np.array([[-1.0, 3.0], [0.5, np.nan]])
+    low, high, beyond = limits(waves, signed=True)
+    assert low == -high and high > 2.9 and beyond == "both"  # diverging about zero; the quantile is below the largest
+    assert limits(np.array([[0.0, 2.0]]))[0] == 0  # what begins at zero is drawn from there
+    assert limits(np.array([[330.0, 350.0]]))[0] == 330.0  # and what is far from it is not
+    assert limits(np.array([[1e-9, 1.0]]), decades=2.0)[0] == pytest.approx(0.01, rel=0.01)
+    assert limits(np.zeros((2, 2)), signed=True)[:2] == (-1.0, 1.0)  # silence has a scale too
 
 
 @pytest.mark.parametrize(
