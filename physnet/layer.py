@@ -157,7 +157,7 @@ class PhysicalLayer:
         """
         if not self.parameters:
             for name, value in self.port.values.items():
-                start = torch.as_tensor(np.asarray(value, dtype=np.float64))
+                start = torch.from_numpy(np.array(value, dtype=np.float64))
                 self.parameters[name] = start.to(self.weight_FO.device, self.weight_FO.dtype)
         return self.parameters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec, Tunable
 from physnet.controls.ports import ControlPort
 from physnet.errors import DriveError, MeasurementError, TransportError
+from physnet.passes import Purpose, pass_numbers
 from physnet.port import Port
 from physnet.simulators.impairments import Impaired
 from physnet.simulators.mach_zehnder import MachZehnderMesh
@@ -163,3 +165,16 @@ def test_impairments_write_to_the_system_inside_and_have_no_parameters_of_their_
     assert not plain.parameters
     with pytest.raises(DriveError, match="must be among none, got theta"):
         plain.configure({"theta": np.ones(6)})
+
+
+def test_no_response_to_another_setting_comes_from_a_cache() -> None:
+    system = Switches()
+    system.spec = dataclasses.replace(system.spec, repeatable=True)
+    port = Port(system, dtype=torch.float64, cache_megabytes=1.0)
+    drive, passes = torch.tensor([[0.25, 0.5]]), pass_numbers(Purpose.TRAIN, rows=1)
+    with port:
+        for switch, expected in (([1, 0], [0.25, 0.0]), ([0, 1], [0.0, 0.5]), ([1, 0], [0.25, 0.0])):
+            port.configure({"switch": np.array(switch)})
+            for _ in range(2):
+                assert torch.as_tensor(port.measure(drive, passes).response)[0].tolist() == expected
+    assert (port.count.parameter_writes, port.count.passes, port.count.cache_hits) == (3, 3, 3)

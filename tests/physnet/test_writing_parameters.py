@@ -182,6 +182,9 @@ def test_whatever_is_presented_is_measured_with_the_layers_own_parameters() -> N
     layer = make_layer(system)
     rows = torch.ones(2, INPUTS, dtype=torch.float64)
     assert float(layer.tune()["gain"][0]) == 0.5
+    layer.tune()["gain"].fill_(9.0)
+    assert float(layer.port.values["gain"][0]) == 0.5  # a copy: where training began stays known
+    layer.tune()["gain"].fill_(0.5)
     with layer.port:
         layer.present(rows, np.arange(2))
         layer.load({**layer.tensors(), "parameter_gain": torch.full((2 * INPUTS,), 1.5, dtype=torch.float64)})

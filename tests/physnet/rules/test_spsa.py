@@ -164,6 +164,26 @@ def test_a_resumed_run_with_bits_is_the_same_to_the_bit() -> None:
     assert_a_resumed_run_is_the_same_to_the_bit(rule, lambda: Switched(drives=6))
 
 
+@pytest.mark.parametrize("schedule", ["pipelined", "greedy"])
+def test_two_meshes_learn_in_every_schedule(schedule: Any) -> None:
+    rule = SimultaneousPerturbation(where="inside", directions=1, inside_learning_rate=0.1)
+    found = []
+    for kind in ("simultaneous", schedule):
+        layers = [make_layer(make_mesh(number), before=False) for number in range(2)]
+        layers[0].width, layers[1].name = 6, "layer1"
+        layers[0].weight_FO, layers[0].bias_O = layers[0].weight_FO[:, :6].clone(), layers[0].bias_O[:6].clone()
+        options = TrainingOptions(epochs=2, batch_size=40, schedule=kind)
+        starts = [layer.port.values["theta"] for layer in layers]
+        with Network(layers, features=6) as network:
+            trainer = Trainer(network, rule, blobs(), classes=CLASSES, options=options)
+            result = trainer.run()
+        for layer, start in zip(layers, starts, strict=True):
+            assert not np.array_equal(layer.parameters["theta"].numpy(), start)
+            assert np.array_equal(layer.parameters["theta"].numpy(), layer.port.written["theta"])
+        found.append((result.weights_sha256, network.count.parameter_writes))
+    assert schedule == "greedy" or found[0] == found[1]
+
+
 def test_it_can_be_told_that_nothing_is_inside() -> None:
     layer = make_layer(MixingMedium(), before=True)
     learner = SimultaneousPerturbation(where="both").learner(layer, classes=CLASSES, seed=0)
