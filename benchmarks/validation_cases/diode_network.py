@@ -19,7 +19,7 @@ from scipy.special import lambertw
 from physnet.simulators.diode_circuit import Circuit, Diode, random_circuit
 from physnet.simulators.diode_solver import DiodeSolver
 
-from .outcome import Case, Outcome, error_check, order_check
+from .outcome import Case, Check, Outcome, error_check, order_check
 
 OHM, FARAD = 10e3, 10e-9
 SOURCES = np.array([[3.0, -2.0, 1.0, 0.5], [-3.0, 3.0, -3.0, 3.0], [0.2, 0.1, -0.1, 2.0]])
@@ -74,7 +74,10 @@ def clamp_settled(source: NDArray[Any], diode: Diode) -> NDArray[Any]:
 
 
 def clamp_by_lambert() -> Outcome:
-    """A diode to ground behind 10 kiloohm settles at a voltage that Lambert's W gives in closed form."""
+    """A diode to ground behind 10 kiloohm settles at a voltage that Lambert's W gives in closed form.
+
+    The voltage over which its current grows by e is n k T / q: 25.852 mV at 300 K times the ideality, 1.752.
+    """
     diode = Diode()
     parts = Circuit(
         capacitance_V=np.array([FARAD]), conductance_VV=np.array([[1 / OHM]]), source_VU=np.array([[1 / OHM]]),
@@ -82,7 +85,11 @@ def clamp_by_lambert() -> Outcome:
     )  # fmt: skip
     source = np.array([-3.0, -1.0, 0.05, 0.3, 0.7, 1.5, 3.0, 20.0])
     end = DiodeSolver(parts, duration=0.1, steps=40).run(source[:, None])[:, -1, 0]
-    check = error_check(
+    thermal = Check(
+        compared="voltage n k T / q of the diode at 300 K", claim=1.752 * 25.85200e-3, measured=diode.scale, unit="V",
+        tolerance=1e-8, because="the textbook value has seven digits",
+    )  # fmt: skip
+    settled = error_check(
         "voltage after a thousand time constants with W, eight sources from -3 to 20 V", unit="V", tolerance=1e-11,
         measured=float(np.abs(end - clamp_settled(source, diode)).max()),
         because="Newton's method stops at 2e-12 V; a step of 25 time constants leaves 0.14 of the way, 40 nothing",
@@ -95,7 +102,7 @@ def clamp_by_lambert() -> Outcome:
         axes.set(xlabel="source / V", ylabel="voltage of the diode / V")
         axes.legend()
 
-    return Outcome(checks=(check,), draw=draw, caption="A clamp, settled.")
+    return Outcome(checks=(thermal, settled), draw=draw, caption="A clamp, settled.")
 
 
 def direct_current() -> Outcome:

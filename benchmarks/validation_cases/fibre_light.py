@@ -5,12 +5,15 @@ Axis letters: M modes.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
+from scipy.special import jn_zeros
 
 from physnet.simulators.fibre_kerr import QuadratureKerr
 from physnet.simulators.fibre_line import Line, make_line, scales_of
@@ -76,3 +79,20 @@ def radial_betas(fibre: Fibre, azimuthal: int, cells: int = 1500) -> NDArray[Any
     side = -edge[1:-1] / np.sqrt(r[:-1] * r[1:]) / step**2
     bound = -((fibre.wavenumber * fibre.core) ** 2), -((fibre.wavenumber * fibre.cladding) ** 2)
     return np.asarray(np.sqrt(-eigh_tridiagonal(main, side, eigvals_only=True, select="v", select_range=bound)))
+
+
+def with_v(profile: str, v: float) -> Fibre:
+    """Return a fibre of that V number and an aperture of 0.1."""
+    radius = v * WAVELENGTH / (2 * math.pi * 0.1)
+    return Fibre(profile=profile, radius=radius, numerical_aperture=0.1, wavelength=WAVELENGTH)  # type: ignore[arg-type]
+
+
+@functools.cache
+def cutoffs() -> NDArray[np.float64]:
+    """Return V above which each LP mode is guided: zero m of J(l-1) for LP l,m; zero m - 1 of J1 for LP 0,m, first 0.
+
+    Those of l > 0 count twice. All below V = 30.
+    """
+    found = [np.zeros(1), jn_zeros(1, 10)]
+    found += [np.repeat(jn_zeros(azimuthal - 1, 10), 2) for azimuthal in range(1, 30)]
+    return np.sort(np.concatenate(found))
