@@ -50,7 +50,7 @@ class AugmentedFeedbackAlignment(SinglePass):
 
     error: Literal["local", "output"] = "output"
     surrogate: Surrogate = "one"
-    before_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    before_learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     decay: Decay = "constant"
     readout: Literal["sum", "last"] = "sum"

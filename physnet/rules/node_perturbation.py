@@ -36,7 +36,7 @@ class NodePerturbation(SinglePass):
 
     Args:
         directions: K: `2 K + 1` passes per sample and layer.
-        size: c, as a part of the root mean square of z over the minibatch. With noise on the responses, larger.
+        size: c, as a part of the root mean square of z over the minibatch.
         before_learning_rate: Adam's step size for V and v.
         learning_rate: Adam's step size for W, b and the head.
         decay: Whether the step sizes fall to zero over the planned run.
@@ -49,7 +49,7 @@ class NodePerturbation(SinglePass):
 
     directions: Annotated[int, Field(ge=1)] = 8
     size: Annotated[float, Field(gt=0)] = 0.1
-    before_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    before_learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     decay: Decay = "constant"
     readout: Literal["sum", "last"] = "sum"
