@@ -12,6 +12,10 @@ from types import ModuleType
 import pytest
 
 from physnet import registry
+from physnet.simulators.detector_noise import Flicker
+from physnet.simulators.drift import Drift
+from physnet.simulators.impairments import Impaired
+from physnet.simulators.scattering import ScatteringMedium
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
@@ -53,6 +57,20 @@ def test_the_defaults_that_are_told_are_those_of_the_code(name: str) -> None:
     # Whatever else looks like an option of the system is one.
     for key in re.findall(r"`([a-z]+_[a-z_]+)`", SECTIONS[name]):
         assert key in parameters or key == "from_matrix", key
+
+
+def test_the_impairments_that_are_told_do_what_is_said_of_them() -> None:
+    text = TEXT.partition("What a bench adds")[2].partition("\n\n")[0]
+    still, moving = (re.findall(r"`([a-z_]+)`", part) for part in re.split("leave a system", text))
+    assert len(still) >= 8 and len(moving) >= 5
+    examples: dict[str, object] = {
+        "dac_bits": 8, "adc_bits": 8, "full_scale": 1.0, "flicker": Flicker(rms=0.1, lowest=1.0),
+        "gain_drift": Drift(rate=0.1), "rotation_drift": Drift(rate=0.1), "photoelectrons": 100.0,
+    }  # fmt: skip
+    for name in (*still, *moving):
+        needed = {"full_scale": 1.0} if name in ("adc_bits", "stuck") else {}
+        one = Impaired(ScatteringMedium(drives=4, responses=6), **{name: examples.get(name, 0.1), **needed})  # type: ignore[arg-type]
+        assert (one.spec.reproducible, one.spec.stateful) == (name in still, name in moving), name
 
 
 def test_the_table_of_facts_is_what_the_systems_say_of_themselves(benchmark: ModuleType) -> None:
