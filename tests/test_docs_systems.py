@@ -77,3 +77,12 @@ def test_the_table_of_facts_is_what_the_systems_say_of_themselves(benchmark: Mod
     marker = benchmark.MARKERS["facts"]
     table = TEXT.partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- end of {marker} -->")[0]
     assert table == "\n".join(benchmark.facts()), "python benchmarks/systems.py --facts --into docs/systems.md"
+
+
+def test_what_was_measured_is_of_systems_and_rules_that_are_there(benchmark: ModuleType) -> None:
+    marker = benchmark.MARKERS["measured"]
+    table = TEXT.partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- end of {marker} -->")[0]
+    measured = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
+    assert set(measured) <= {*SYSTEMS, *registry.names("rules")}
+    assert set(benchmark.RULES) <= set(registry.names("rules"))
+    assert re.match(r"20\d\d-\d\d-\d\d, Python ", table)
