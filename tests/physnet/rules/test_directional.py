@@ -143,8 +143,8 @@ def test_estimates_of_phases_inside_a_mesh_converge_to_the_gradient(law: str) ->
     def moved(learner: Any, layer: PhysicalLayer, before: Any) -> torch.Tensor:
         parts = [before[0][f"parameter_{name}"] - layer.parameters[name] for name in ("theta", "phi")]
         # as parts of the range; a phase that went round moved by less than half a turn
-        around: torch.Tensor = (torch.cat(parts) / turn + 0.5).remainder(1) - 0.5
-        return around / SLOW
+        around = (torch.cat(parts) / turn + 0.5).remainder(1) - 0.5
+        return around.div(SLOW)
 
     # 0.019 rad: third derivatives of a power by phases are of the order of the first, and with 12 of them moved at once
     # the bias is up to 0.019^2 / 2 * 12 = 0.2 % of the largest; single precision of the mesh adds 1e-7 / 3e-3.
@@ -158,7 +158,8 @@ def test_estimates_of_bits_are_unbiased() -> None:
     layer = make_layer(system, before=True)
 
     def moved(learner: Any, layer: PhysicalLayer, before: Any) -> torch.Tensor:
-        return (before[1]["logits/switch"] - learner.tensors()["logits/switch"]) / SLOW
+        change: torch.Tensor = before[1]["logits/switch"] - learner.tensors()["logits/switch"]
+        return change / SLOW
 
     found = estimates(rule, layer, moved, count=192)
     # The mean loss over all sixteen settings, each with its chance, and its derivative by the logits.
