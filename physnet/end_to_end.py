@@ -52,6 +52,11 @@ def simulator_of(system: PhysicalSystem) -> Differentiable:
         InputError: Nothing can be seen through; the message says why.
     """
     name, spec = system.spec.name, system.spec
+    if spec.stateful:
+        # Asked for its answer and then for a gradient, it would live through each row twice.
+        raise InputError(
+            f"{name} must not depend on earlier rows or on time to be seen through, got a system that does."
+        )
     if isinstance(system, Differentiable):
         return system
     told: Mapping[str, Any] | None = spec.identity.get("impairments")

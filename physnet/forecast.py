@@ -234,7 +234,7 @@ def memory_bytes(trainer: Trainer) -> int:
     """Estimate the memory of a run beside that of Python and torch: data, weights, and the largest batch in flight.
 
     A batch is there as input, drive, response (as measured, and standardised with the skip) and output; Adam keeps two
-    moments and a gradient of what it trains.
+    moments and a gradient of what it trains. A cache is taken as full.
     """
     network, options = trainer.network, trainer.options
     data = sum(2 * getattr(trainer.data, part).x.nbytes for part in ("train", "validation", "test"))
@@ -251,7 +251,9 @@ def memory_bytes(trainer: Trainer) -> int:
         2 * layer.inputs + 2 * layer.port.spec.drive.channels + 3 * layer.features + 2 * layer.width
         for layer in network
     )
-    return int(data + weights + rows * width * feature.element_size())
+    caches = [port.cache for port in network.ports if port.cache is not None]
+    kept = sum(cache.capacity * cache.row_bytes for cache in caches)
+    return int(data + weights + rows * width * feature.element_size() + kept)
 
 
 def _batch(trainer: Trainer, rows: int, place: int) -> Batch:

@@ -87,6 +87,7 @@ class Pipeline:
         self._flights: deque[Flight] = deque()
         self._running: dict[Future[None], int] = {}
         self._threads: ThreadPoolExecutor | None = None
+        self._cores = torch.get_num_threads()
 
     @property
     def ahead(self) -> int:
@@ -140,7 +141,9 @@ class Pipeline:
             if flight is None:
                 continue
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(len(self._network), thread_name_prefix="layer")
+                self._threads = ThreadPoolExecutor(
+                    len(self._network), thread_name_prefix="layer", initializer=_compute_with, initargs=(self._cores,)
+                )
             self._running[self._threads.submit(self._learn, number, flight)] = number
 
     def _take(self, planned: Planned | None) -> Flight | None:
@@ -175,3 +178,12 @@ class Pipeline:
 def _resource(name: str, system: object) -> object:
     """Return what tells resources apart: a name, or where there is none the system itself."""
     return name or id(system)
+
+
+def _compute_with(cores: int) -> None:
+    """Have torch compute in the calling thread with as many threads as elsewhere, or its sums would differ.
+
+    A thread takes what is set at the moment of its first look, and some simulator may have set 1 for a while.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(cores)

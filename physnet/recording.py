@@ -42,7 +42,7 @@ class RawRecording:
             {name: port.spec for name, port in ports.items()},
             share=1.0 if share == "all" else share,
             seed=trainer.seed,
-            on_wait=lambda text: trainer.event("warning", text),
+            on_wait=trainer.note,
             reopen=attempt > 0,
             run=run,
         )

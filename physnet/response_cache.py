@@ -37,7 +37,9 @@ class ResponseCache:
     ) -> None:
         self._shape = spec.shape
         row = spec.channels * torch.empty(0, dtype=dtype).element_size()
-        self.capacity = int(megabytes * 1e6 / (row + _OVERHEAD))
+        self.row_bytes = row + _OVERHEAD
+        """Memory that a row takes."""
+        self.capacity = int(megabytes * 1e6 / self.row_bytes)
         """Rows that fit."""
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []
@@ -78,15 +80,20 @@ class ResponseCache:
         """
         if not self.capacity:
             return
-        slots = np.array([self._slot(key) for key in keys], np.int64)
+        for key in keys:
+            self._place(key)
         self._grow()
-        self._rows[torch.from_numpy(slots).to(self._rows.device)] = responses
-        self._flags[slots] = flags
+        # Once it is full, a later row of this call may have taken an earlier one's place: only what stayed is written.
+        stayed = {self._slots[key]: row for row, key in enumerate(keys) if key in self._slots}
+        slots, rows = np.array([*stayed], np.int64), np.array([*stayed.values()], np.int64)
+        device = self._rows.device
+        self._rows[torch.from_numpy(slots).to(device)] = responses[torch.from_numpy(rows).to(device)]
+        self._flags[slots] = flags[rows]
 
-    def _slot(self, key: bytes) -> int:
-        """Return the place of a key, which may be that of another one."""
+    def _place(self, key: bytes) -> None:
+        """Find a place for a key, which may be that of another one."""
         if key in self._slots:
-            return self._slots[key]
+            return
         if len(self._keys) < self.capacity:
             slot = len(self._keys)
             self._keys.append(key)
@@ -95,7 +102,6 @@ class ResponseCache:
             del self._slots[self._keys[slot]]
             self._keys[slot] = key
         self._slots[key] = slot
-        return slot
 
     def _grow(self) -> None:
         """Make room for as many rows as there are keys, twice as much each time."""

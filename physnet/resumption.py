@@ -17,7 +17,7 @@ from .records import RunPlan, Snapshot
 from .session import Run, checkpoint
 
 # What decides which sample belongs to which step: to change it in the middle would train on some twice.
-_FIXED = ("data", "seed", "training.batch_size")
+_FIXED = ("data", "seed", "training.batch_size", "training.schedule")
 # What says where a run came from and not what it does.
 _IGNORED = ("base", "source", "title", "output", "controls")
 # Parts of a session without which nobody knows how it went on.

@@ -59,7 +59,7 @@ class Standing:
         passes: Rows presented, by purpose.
         best: The weights to keep.
         without_gain: Validations since the last better one.
-        passes_per_sample: What the last step took.
+        passes_per_sample: What the last step took; None before there was one.
         stop_reason: Why the run is to end; empty while it is not.
         seconds: Duration of what came before this process, in s.
         epoch_seconds: The same of the present epoch.
@@ -72,7 +72,7 @@ class Standing:
     passes: dict[str, int] = field(default_factory=no_passes)
     best: Kept | None = None
     without_gain: int = 0
-    passes_per_sample: float = 0.0
+    passes_per_sample: float | None = None
     stop_reason: str = ""
     seconds: float = 0.0
     epoch_seconds: float = 0.0

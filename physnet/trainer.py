@@ -107,7 +107,7 @@ class Trainer:
         self._step_began: float | None = None
         self.ready = False
         for port in network.ports:
-            port.on_fault = self._note_fault
+            port.on_fault = self.note
         self.interrupt_with(interrupted or (lambda: None))
         self._faults: dict[str, int] = {}
         self._noted: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -178,7 +178,8 @@ class Trainer:
             port.interrupted = self._check_in_step
 
     def _check_in_step(self) -> None:
-        if self._step_began is None or time.perf_counter() - self._step_began >= _PROMPT:
+        began = self._step_began  # once: in a pipeline another thread sets it
+        if began is None or time.perf_counter() - began >= _PROMPT:
             self.check_interrupt()
 
     def stop(self, reason: str) -> None:
@@ -204,6 +205,7 @@ class Trainer:
         Args:
             complete: Whether an epoch has just ended.
         """
+        self._refuse_ahead("a snapshot")
         tensors = self.tensors()
         state = self.standing.state()
         state["seconds"] = self.seconds
@@ -308,14 +310,18 @@ class Trainer:
         place = self.steps_done % self.steps_per_epoch
         try:
             metrics, count = self._learn(place)
+        except BaseException:
+            self._give_up()
+            raise
         finally:
-            self._step_began = None
+            self._step_began = time.perf_counter() if self._ahead else None
             self._count_training()
             self._tell_noted()
         self.standing.passes_per_sample = count.passes / self._minibatches.length(place)
         learning = range(self.standing.layer, self.depth)
         wrong = [name for name, values in metrics.items() if not all(math.isfinite(values[n]) for n in learning)]
         if wrong:
+            self._give_up()
             raise FaultError(
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
                 "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
@@ -330,17 +336,22 @@ class Trainer:
             metrics=metrics,
             count=count,
             seconds=seconds,
-            digital_seconds=max(0.0, seconds - count.seconds - log - idle),
+            # In a pipeline several systems measure at once, and what is left of a step's time says nothing.
+            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if self._pipeline is None else math.nan,
             log_seconds=log_before + log,
             idle_seconds=idle_before + idle,
             joules=self._energy.joules(),
         )
         self.standing.steps += 1
-        with self.stopwatch.section("log"):
-            if self.recorder:
-                self.recorder.step(record)
-            for callback in self.callbacks:
-                callback.on_step(self, record)
+        try:
+            with self.stopwatch.section("log"):
+                if self.recorder:
+                    self.recorder.step(record)
+                for callback in self.callbacks:
+                    callback.on_step(self, record)
+        except BaseException:
+            self._give_up()
+            raise
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
         else:
@@ -405,6 +416,7 @@ class Trainer:
         Returns:
             Predictions, accuracy, and each layer's own.
         """
+        self._refuse_ahead("an evaluation")
         purpose = Purpose.VALIDATE if split == "validation" else Purpose.TEST
         before = self.network.count.passes
         try:
@@ -515,6 +527,16 @@ class Trainer:
         self._place += 1
         return Planned(batch=self._batch(self._minibatches.rows(self.epochs_done, place), place), place=place)
 
+    def _give_up(self) -> None:
+        """Wait for what is on its way and leave it, so that weights and counts are final: the run can't go on."""
+        if self._pipeline is not None and self._ahead:
+            self._pipeline.close()
+            self._count_training()
+
+    def _refuse_ahead(self, what: str) -> None:
+        if self._ahead:
+            raise InputError(f"{what} must wait until no minibatch is on its way, got {self._ahead}: call drain().")
+
     def _count_training(self) -> None:
         """Count what was presented since this was last looked at; in a pipeline it goes on between steps."""
         passes = self.network.count.passes
@@ -585,8 +607,8 @@ class Trainer:
                 listed = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
                 self.event("warning", f"{port.spec.name}: faults so far: {listed}")
 
-    def _note_fault(self, text: str) -> None:
-        """Note what a fault was, though a retry may mend it. Any thread that measures may call it."""
+    def note(self, text: str) -> None:
+        """Put a warning into the record: now, or after the step where others are on their way. From any thread."""
         self._noted.put(text)
         if not self._ahead:
             self._tell_noted()
@@ -659,7 +681,7 @@ class Trainer:
             "info", f"{names[number]} has learnt for {standing.layer_epochs} epochs{kept}; {names[number + 1]} begins"
         )
         standing.layer, standing.layer_epochs, standing.best, standing.without_gain = number + 1, 0, None, 0
-        standing.passes_per_sample = 0.0
+        standing.passes_per_sample = None
         return False
 
     def _should_stop(self) -> bool:
@@ -688,7 +710,7 @@ class Trainer:
         place = self.steps_done % self.steps_per_epoch
         places = range(place, min(place + ahead + 1, self.steps_per_epoch))
         one = self.standing.passes_per_sample
-        if not one:
+        if one is None:
             # No step has told yet: what one presentation of every row costs.
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
             one = len(pair) / 2 * self.depth
@@ -709,8 +731,14 @@ class Trainer:
         if (best := self.standing.best) is not None:
             validation, kept = best.accuracy, best.epoch
             self.load(best.tensors)
-        test = self.evaluate("test") if len(self.data.test.y) else None
-        return self._end("done", self.stop_reason or "all epochs done", kept, validation, test, baselines)
+        reached, message = self.depth, self.stop_reason or "all epochs done"
+        if self.options.schedule == "greedy" and not self.standing.layer_epochs:
+            reached = max(1, reached - 1)
+        if left := [layer.name for layer in self.network.layers[reached:]]:
+            message += f"; not learnt, and left out of the test: {', '.join(left)}"
+            self.event("warning", message)
+        test = self.evaluate("test", depth=reached) if len(self.data.test.y) else None
+        return self._end("done", message, kept, validation, test, baselines)
 
     def _abort(self, status: Status, message: str) -> None:
         # The test split stays unmeasured: nobody asked for more passes on a bench that was told to stop, or broke.

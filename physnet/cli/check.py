@@ -220,6 +220,7 @@ def _together(found: PassForecast, extra: Extra) -> PassForecast:
         systems={name: rows + extra.systems.get(name, 0) for name, rows in found.systems.items()},
         calls={name: calls + extra.calls.get(name, 0) for name, calls in found.calls.items()},
         limited=found.limited or extra.limited,
+        writes=found.writes,
     )
 
 
@@ -304,8 +305,10 @@ def _rehearse(
 ) -> None:
     """Take three real steps with fresh weights, without a session; so many networks are going to be trained."""
     rows = min(_ROWS, training_options(experiment).standardise_rows)
-    # No validation: it would cost more passes than the steps.
-    trainer = _trainer(experiment, samples, network, rule, stop, standardise_rows=rows, validate_every=1 << 30)
+    # No validation: it would cost more passes than the steps. No pipeline: nothing is to be on its way at the end.
+    trainer = _trainer(
+        experiment, samples, network, rule, stop, standardise_rows=rows, validate_every=1 << 30, schedule="simultaneous"
+    )
     steps = min(_STEPS, trainer.epochs_planned * trainer.steps_per_epoch)
     records = []
     try:

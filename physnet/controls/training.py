@@ -93,7 +93,9 @@ def _changed(control: str, experiment: Experiment) -> Experiment:
         layers = layers[:-1]
     elif control == "skip_alone":
         layers = tuple(layer.model_copy(update={"skip": True}) for layer in layers)
-    return experiment.model_copy(update={"layers": layers})
+    # What stands in a system's place is not cached, and a layer less may leave no system that could be.
+    training = experiment.training.model_copy(update={"cache_megabytes": 0.0})
+    return experiment.model_copy(update={"layers": layers, "training": training})
 
 
 def _substitute(control: str, network: Network, experiment: Experiment) -> tuple[bool, tuple[str, ...]]:

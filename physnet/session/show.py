@@ -146,10 +146,13 @@ def _progress(run: Run) -> Iterator[tuple[str, str]]:
             yield "", ", ".join(f"{int(steps[name].sum())} {text}" for name, text in others.items())
         total, system = float(steps["seconds"].sum()), float(steps["system_seconds"].sum())
         share = f" ({100 * system / total:.0f} %)" if total > 0 else ""
+        digital = f", digital {duration(total - system)}"
+        if system > total:  # several at once
+            share, digital = "", ""
         whole = f"; {duration(result.seconds)} for the whole run" if result and result.seconds >= 0 else ""
         yield (
             "time",
-            f"steps {duration(total)}: system {duration(system)}{share}, digital {duration(total - system)}{whole}",
+            f"steps {duration(total)}: system {duration(system)}{share}{digital}{whole}",
         )
 
 

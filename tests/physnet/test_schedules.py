@@ -18,7 +18,7 @@ import pytest
 from physnet import data
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Absolute
-from physnet.errors import FaultError, InputError, MeasurementError, Stopped
+from physnet.errors import DriveError, FaultError, InputError, MeasurementError, Stopped
 from physnet.forecast import count_passes
 from physnet.layer import PhysicalLayer
 from physnet.network import LabelSlots, Network
@@ -200,9 +200,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize(
-    "rule", [MonoForward(inner_steps=3), PhyLL(), SelfContrastive()], ids=lambda rule: type(rule).__name__
-)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 def test_a_pipeline_gives_the_numbers_of_one_step_after_the_other(rule: LocalRule, shared: bool) -> None:
     plain = subject(rule, dataclasses.replace(PIPELINED, schedule="simultaneous"), layers=4, shared=shared)
     piped = subject(rule, PIPELINED, layers=4, shared=shared)
@@ -228,16 +226,23 @@ def test_separate_systems_measure_at_the_same_time() -> None:
 
 
 def test_systems_that_share_a_resource_take_turns() -> None:
-    inside = threading.Lock()
-    entered = []
+    inside: set[int] = set()
+    company, met = threading.Condition(), list[bool]()
 
     def look(number: int, passes: Passes) -> None:
-        assert inside.acquire(blocking=False), "two systems of one resource measured at once"
-        entered.append(number)
-        inside.release()
+        with company:
+            inside.add(number)
+            company.notify_all()
+            # Another layer has work by now, and would come in within this time if it could.
+            met.append(company.wait_for(lambda: len(inside) > 1, timeout=0.05))
+            inside.discard(number)
 
-    subject(MonoForward(), PIPELINED, resource="one oscilloscope", look=look, layers=3).run()
-    assert set(entered) == {0, 1, 2}
+    options = dataclasses.replace(PIPELINED, epochs=1)
+    subject(MonoForward(), options, resource="one oscilloscope", look=look, layers=3).run()
+    assert not any(met)
+    met.clear()
+    subject(MonoForward(), options, look=look, layers=3).run()
+    assert any(met), "systems of their own must be able to meet here, or this test shows nothing"
 
 
 @pytest.mark.parametrize("options", [PIPELINED, GREEDY], ids=["pipelined", "greedy"])
@@ -313,6 +318,45 @@ def test_a_budget_ends_a_pipeline_at_the_same_step(budget: int) -> None:
     assert found.weights_sha256 == expected.weights_sha256
 
 
+def test_training_that_diverges_ends_with_weights_and_counts_that_are_final() -> None:
+    piped = subject(MonoForward(learning_rate=1e30), PIPELINED, layers=3)
+    with pytest.raises((FaultError, DriveError)):  # whichever layer sees first what is no number any more
+        piped.run()
+    assert piped.trainer.passes["train"] == piped.rows(1)
+
+
+def test_a_stop_between_steps_waits_for_what_is_on_its_way() -> None:
+    asked = threading.Event()
+
+    def interrupted() -> None:
+        if asked.is_set():
+            raise Stopped(2)
+
+    piped = subject(MonoForward(), PIPELINED, layers=3, interrupted=interrupted)
+    step = piped.notes.step
+
+    def noted(record: StepRecord) -> None:
+        step(record)
+        if record.step == 0:  # at most 4 steps are on their way then, and the epoch has 7
+            asked.set()
+
+    piped.notes.step = noted  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        piped.run()
+    assert piped.notes.snapshots[-1].step == len(piped.notes.steps) >= 1
+
+
+def test_what_needs_a_network_at_rest_is_refused_on_the_way() -> None:
+    piped = subject(MonoForward(), PIPELINED)
+    with piped.trainer.network:
+        piped.trainer.step()
+        for look in (piped.trainer.snapshot, lambda: piped.trainer.evaluate("test")):
+            with pytest.raises(InputError, match=r"no minibatch is on its way.*drain"):
+                look()
+        piped.trainer.drain()
+        assert piped.trainer.evaluate("test").accuracy > 0
+
+
 def test_draining_ends_what_is_on_its_way() -> None:
     piped = subject(MonoForward(), PIPELINED)
     with piped.trainer.network:
@@ -376,6 +420,14 @@ def test_patience_takes_the_greedy_schedule_to_the_next_layer() -> None:
     result = greedy.run()
     assert result.epochs == 4
     assert "did not improve for 1 validations" in result.message
+
+
+@pytest.mark.parametrize(("budget", "reached"), [(1_000, 1), (1_700, 2)])
+def test_a_greedy_run_that_ends_early_is_tested_with_what_has_learnt(budget: int, reached: int) -> None:
+    greedy = subject(MonoForward(), dataclasses.replace(GREEDY, epochs=1, budget_passes=budget), layers=3)
+    result = greedy.run()
+    assert [math.isnan(value) for value in result.layer_accuracy] == [number >= reached for number in range(3)]
+    assert result.message.endswith("left out of the test: " + ", ".join(f"layer{n}" for n in range(reached, 3)))
 
 
 @pytest.mark.parametrize("stop_at", [4, 9, 20, 30])
