@@ -52,20 +52,24 @@ def simulator_of(system: PhysicalSystem) -> Differentiable:
         InputError: Nothing can be seen through; the message says why.
     """
     name, spec = system.spec.name, system.spec
-    if spec.stateful:
-        # Asked for its answer and then for a gradient, it would live through each row twice.
-        raise InputError(
-            f"{name} must not depend on earlier rows or on time to be seen through, got a system that does."
-        )
     if isinstance(system, Differentiable):
-        return system
+        return _forgetting(system, system)
     told: Mapping[str, Any] | None = spec.identity.get("impairments")
     if told is None or not isinstance(system, Wrapper):
         raise InputError(f"{name} must be a simulator that autograd can see through, got a {spec.kind} system.")
     mixing = sorted(key for key, value in told.items() if value and key not in _HARMLESS)
     if mixing:
         raise InputError(f"{name} must have impairments that pass gradients unchanged, got {', '.join(mixing)}.")
-    return simulator_of(system.system)
+    return _forgetting(system, simulator_of(system.system))
+
+
+def _forgetting(system: PhysicalSystem, model: Differentiable) -> Differentiable:
+    """Refuse a system that remembers: asked for its answer, then for a gradient, it would live through rows twice."""
+    if system.spec.stateful:
+        raise InputError(
+            f"{system.spec.name} must not depend on earlier rows or on time to be seen through, got a system that does."
+        )
+    return model
 
 
 def check_gradients(network: Network) -> None:

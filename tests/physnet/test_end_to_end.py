@@ -21,6 +21,7 @@ from physnet.layer import DigitalMap, PhysicalLayer
 from physnet.network import Network
 from physnet.passes import Purpose, pass_numbers
 from physnet.port import Port
+from physnet.simulators.drift import Drift
 from physnet.simulators.impairments import Impaired
 from physnet.simulators.scattering import ScatteringMedium
 from physnet.standardisation import fit_standardisation
@@ -209,6 +210,8 @@ def test_only_impairments_that_leave_a_gradient_as_it_is_are_seen_through() -> N
     for options in ({"crosstalk": 0.1}, {"dead": 0.2}, {"memory": 0.5}):
         with pytest.raises(InputError, match=next(iter(options))):
             simulator_of(Impaired(Impaired(medium, **options), noise=0.1))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="must not depend on earlier rows or on time"):
+        simulator_of(Impaired(medium, gain_drift=Drift(rate=1e-3)))
     bench = system(lambda drive: drive, drives=4, responses=4, kind="measured")
     for one in (bench, Impaired(bench, noise=0.1)):
         with pytest.raises(InputError, match="a measured system"):

@@ -13,17 +13,21 @@ from pydantic import Field
 from physnet import registry
 from physnet.comparison.spaces import SPACES, Choice, Range, Space, from_annotations, space_of
 from physnet.errors import ExperimentError, InputError
+from physnet.rules.augmented_dfa import AugmentedFeedbackAlignment
 from physnet.rules.cafo import CascadedForward
 from physnet.rules.ccl import CounterCurrent
 from physnet.rules.dfa import DirectFeedbackAlignment
 from physnet.rules.drtp import RandomTargetProjection
 from physnet.rules.ff import ForwardForward
+from physnet.rules.ffzero import FFZero
 from physnet.rules.mono_forward import MonoForward
+from physnet.rules.node_perturbation import NodePerturbation
 from physnet.rules.noprop import NoProp
 from physnet.rules.pepita import Pepita
 from physnet.rules.phyll import PhyLL
 from physnet.rules.prototype import Prototype
 from physnet.rules.scff import SelfContrastive
+from physnet.rules.spsa import SimultaneousPerturbation
 from physnet.rules.tpsgd import TargetProjection
 
 
@@ -55,17 +59,21 @@ def register(monkeypatch: pytest.MonkeyPatch, factory: Any) -> None:
 
 
 KNOWN: dict[str, Callable[..., Any]] = {
+    "augmented_dfa": AugmentedFeedbackAlignment,
     "cafo": CascadedForward,
     "ccl": CounterCurrent,
     "dfa": DirectFeedbackAlignment,
     "drtp": RandomTargetProjection,
     "ff": ForwardForward,
+    "ffzero": FFZero,
     "mono_forward": MonoForward,
+    "node_perturbation": NodePerturbation,
     "noprop": NoProp,
     "pepita": Pepita,
     "phyll": PhyLL,
     "prototype": Prototype,
     "scff": SelfContrastive,
+    "spsa": SimultaneousPerturbation,
     "tpsgd": TargetProjection,
 }
 
