@@ -26,8 +26,9 @@ def parse_socket_resource(resource: str) -> tuple[str, int] | None:
 
 
 _SCATTERS = hasattr(socket.socket, "recvmsg_into")  # not on Windows
-_WAITS = os.name == "posix"
-"""Whether a call that receives can be told how long to wait: one call instead of two for each piece."""
+_WAITS = os.name == "posix" and struct.calcsize("@l") == 8
+"""Whether a call that receives can be told how long to wait: one call instead of two for each piece. Where a long has
+32 bits, the time may be of 64 or not."""
 _NOW = socket.MSG_DONTWAIT if _WAITS else 0
 _TIME = struct.Struct("@ll")  # of `struct timeval`
 _LATE = 1e-3  # s by which a wait may pass the deadline, so that not each needs another limit

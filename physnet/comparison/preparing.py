@@ -63,6 +63,11 @@ def prepare(experiment: Experiment, samples: Samples, *, budget: int | None = No
             "training.schedule must be 'simultaneous' where rules are compared, for not every rule can train one layer "
             "after the other, got 'greedy'. Leave it out."
         )
+    if experiment.training.cache_megabytes:
+        raise InputError(
+            "training.cache_megabytes must be 0 where rules are compared, for rows from a cache are no passes, got "
+            f"{experiment.training.cache_megabytes:g} MB. Leave it out."
+        )
     rule = build_rule(experiment)
     network = build_network(experiment, samples.frame, rule)
     # What a pipeline changes is the time, which is nothing that rules are compared by.

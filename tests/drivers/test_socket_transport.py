@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from physnet.drivers import socket_transport
 from physnet.drivers.resources import transport_for
 from physnet.drivers.serial_transport import SerialTransport
 from physnet.drivers.socket_transport import SocketTransport
@@ -9,6 +10,14 @@ from physnet.drivers.transport import Deadline
 from physnet.drivers.visa_transport import VisaTransport
 from physnet.errors import InputError, TransportError
 from tests.drivers.loopback import Line, Server
+
+
+@pytest.fixture(params=["waits", "polls"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to wait for an answer: that of the system, and that of Windows."""
+    if request.param == "polls":
+        monkeypatch.setattr(socket_transport, "_WAITS", False)
+        monkeypatch.setattr(socket_transport, "_NOW", 0)
 
 
 def echo(line: Line) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Split
-from physnet.errors import DriveError, InputError, MeasurementError, Stopped
+from physnet.errors import DriveError, FaultError, InputError, MeasurementError, Stopped
 from physnet.layer import DigitalMap, PhysicalLayer, Presented
 from physnet.learning import learn_minibatch
 from physnet.network import Network
@@ -21,6 +21,7 @@ from physnet.port import Port
 from physnet.rules.base import Batch, Learned, LearnSteps, Placement, Present, Write, Written
 from physnet.rules.gradient import SinglePass
 from physnet.trainer import Trainer
+from physnet.training_options import Schedule, TrainingOptions
 from tests.physnet.rules.rehearsal import CLASSES, INPUTS, blobs, make_batch
 
 
@@ -159,6 +160,21 @@ def test_no_perturbed_setting_outlives_a_stop() -> None:
     with Network([layer], features=INPUTS) as network, pytest.raises(Stopped):
         learn_minibatch(network, rule, [learner], make_batch(), place=0)
     assert system.measured == [0.5, 0.6] and system.writes == [0.5, 0.6, 0.5]
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_no_perturbed_setting_outlives_a_run_that_breaks_in_any_schedule(schedule: Schedule) -> None:
+    systems = [Gains(), Gains()]
+    network = Network([make_layer(one, number=number) for number, one in enumerate(systems)], features=INPUTS)
+    options = TrainingOptions(schedule=schedule, epochs=2, batch_size=40)
+    trainer = Trainer(network, Kicks(), blobs(), classes=CLASSES, options=options)
+    with network:
+        trainer.prepare()
+        systems[0].fails_at = len(systems[0].measured) + 1  # the first row that a perturbed setting answers
+        with pytest.raises(FaultError):
+            trainer.run()
+    assert systems[0].measured[-1] != 0.5
+    assert [float(one.values["gain"][0]) for one in systems] == [0.5, 0.5]
 
 
 def test_a_setting_out_of_its_bounds_is_refused_and_the_layers_own_is_there_afterwards() -> None:
