@@ -140,7 +140,7 @@ def test_a_decimation_is_a_mean_of_finer_samples_when_averaging_is_on() -> None:
 
 
 def test_sound_through_a_cavity_is_that_of_the_medium_at_the_samples_of_the_device() -> None:
-    options: dict[str, Any] = {"sources": 1, "detectors": 2, "microphone": 10.0, "pitch": 0.04, "span": 0.01}
+    options: dict[str, Any] = {"sources": 1, "detectors": 2, "microphone": 10.0, "pitch": 0.025, "span": 0.01}
     tone_T = 0.5 * np.sin(2 * math.pi * 1000 / RATE * np.arange(1220))
     with bench(AcousticMedium(**options)) as it:
         it.load(tone_T)
