@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -13,23 +11,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from .budget import Budget
 from .callbacks import Callback
 from .data import Splits
 from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
 from .evaluation import Evaluation, evaluate
+from .fault_notes import FaultNotes
 from .feeding import learning_rows
-from .greedy import check_greedy, learn_layer
-from .learning import check_rule, learn_minibatch
+from .learning import check_rule
 from .minibatches import Minibatches
 from .network import Network
-from .passes import MOST_EPOCHS, Purpose
+from .passes import Purpose
 from .pauses import Pauses
-from .pipeline import Pipeline, Planned
 from .records import (
     EpochRecord,
     Level,
-    PassCount,
     Recorder,
     ResponseStatistics,
     RunResult,
@@ -42,12 +39,11 @@ from .seeding import derive_seed, stream
 from .sentinels import Sentinels
 from .standardisation import fit_standardisation
 from .standing import REPEATED, Kept, Standing
+from .steps import Steps
 from .stopwatch import Stopwatch
 from .training_options import TrainingOptions
 from .weights import live_tensors, load_tensors, sha256
 
-# Events of one text, and of all, that faults may fill a session with.
-_SAME_FAULT, _FAULTS = 3, 100
 # Longest time for which a step that has begun is gone on with after a stop was asked for, in s.
 _PROMPT = 1.0
 
@@ -98,10 +94,7 @@ class Trainer:
             rule.learner(layer, classes=classes, seed=derive_seed(seed, "rule", number))
             for number, layer in enumerate(network)
         )
-        self._pipeline = self._scheduled()
-        self._draining = False
-        self._counted = self._place = self._landed = 0
-        self._thread = threading.get_ident()
+        self.steps, self.budget, self._faults = Steps(self), Budget(self), FaultNotes(self)
         self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
         self.standing = Standing()
         self._step_began: float | None = None
@@ -109,9 +102,6 @@ class Trainer:
         for port in network.ports:
             port.on_fault = self.note
         self.interrupt_with(interrupted or (lambda: None))
-        self._faults: dict[str, int] = {}
-        self._noted: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._told: dict[str, dict[str, int]] = {}
         self.statistics: list[ResponseStatistics] = []
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
@@ -205,7 +195,7 @@ class Trainer:
         Args:
             complete: Whether an epoch has just ended.
         """
-        self._refuse_ahead("a snapshot")
+        self.steps.refuse_ahead("a snapshot")
         tensors = self.tensors()
         state = self.standing.state()
         state["seconds"] = self.seconds
@@ -309,19 +299,19 @@ class Trainer:
         self._step_began = began = time.perf_counter()
         place = self.steps_done % self.steps_per_epoch
         try:
-            metrics, count = self._learn(place)
+            metrics, count = self.steps.learn(place)
         except BaseException:
-            self._give_up()
+            self.steps.give_up()
             raise
         finally:
-            self._step_began = time.perf_counter() if self._ahead else None
-            self._count_training()
-            self._tell_noted()
+            self._step_began = time.perf_counter() if self.steps.ahead else None
+            self.steps.count()
+            self._faults.tell()
         self.standing.passes_per_sample = count.passes / self._minibatches.length(place)
         learning = range(self.standing.layer, self.depth)
         wrong = [name for name, values in metrics.items() if not all(math.isfinite(values[n]) for n in learning)]
         if wrong:
-            self._give_up()
+            self.steps.give_up()
             raise FaultError(
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
                 "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
@@ -337,7 +327,7 @@ class Trainer:
             count=count,
             seconds=seconds,
             # In a pipeline several systems measure at once, and what is left of a step's time says nothing.
-            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if self._pipeline is None else math.nan,
+            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if not self.steps.overlap else math.nan,
             log_seconds=log_before + log,
             idle_seconds=idle_before + idle,
             joules=self._energy.joules(),
@@ -350,7 +340,7 @@ class Trainer:
                 for callback in self.callbacks:
                     callback.on_step(self, record)
         except BaseException:
-            self._give_up()
+            self.steps.give_up()
             raise
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
@@ -375,7 +365,7 @@ class Trainer:
             self.prepare()
             while not self._all_done():
                 self._wait_between_steps()
-                if self._should_stop() and not self._ahead:
+                if self._should_stop() and not self.steps.ahead:
                     break
                 self.step()
             return self._finish(baselines or {})
@@ -393,8 +383,7 @@ class Trainer:
             self._abort("fault", f"step {self.steps_done}: {error}")
             raise
         finally:
-            if self._pipeline is not None:
-                self._pipeline.close()
+            self.steps.close()
 
     def drain(self) -> None:
         """Do the steps that have been begun, and begin no other. Only the pipelined schedule has any between steps.
@@ -402,8 +391,8 @@ class Trainer:
         Raises:
             FaultError, Stopped: As `step`.
         """
-        while self._ahead:
-            self._draining = True
+        while self.steps.ahead:
+            self.steps.draining = True
             self.step()
 
     def evaluate(self, split: Literal["validation", "test"], *, depth: int | None = None) -> Evaluation:
@@ -416,7 +405,7 @@ class Trainer:
         Returns:
             Predictions, accuracy, and each layer's own.
         """
-        self._refuse_ahead("an evaluation")
+        self.steps.refuse_ahead("an evaluation")
         purpose = Purpose.VALIDATE if split == "validation" else Purpose.TEST
         before = self.network.count.passes
         try:
@@ -456,27 +445,20 @@ class Trainer:
         Raises:
             Stopped: Ctrl-C or SIGTERM meanwhile.
         """
-        if self._pipeline is not None and self._ahead:
-            if threading.get_ident() != self._thread:
-                return False  # one layer can't wait for itself: the run ends, and is resumed
-            self._pipeline.settle()
+        if not self.steps.settle():
+            return False  # one layer can't wait for itself: the run ends, and is resumed
         return self._pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
 
     def _wait_between_steps(self) -> None:
         """Stop here if that was asked for, and wait here while a callback says so: once no step is on its way."""
-        if self._ahead:
-            self._draining = self._draining or self._is_wanted()
+        if self.steps.ahead:
+            self.steps.draining = self.steps.draining or self._is_wanted()
             return
-        self._draining = False
+        self.steps.draining = False
         self._between_steps = True
         self.check_interrupt()
         self._pauses.hold()
         self._between_steps = False
-
-    @property
-    def _ahead(self) -> int:
-        """Steps that were begun and are not over."""
-        return self._pipeline.ahead if self._pipeline is not None else 0
 
     def _is_wanted(self) -> bool:
         """Whether something is to be done that needs the run to stand still."""
@@ -485,63 +467,6 @@ class Trainer:
         except Stopped:
             return True
         return self._pauses.wanted or self._should_stop() or self._checkpoint_is_due()
-
-    def _scheduled(self) -> Pipeline | None:
-        """Refuse a rule that the schedule can't serve; return what takes several minibatches at once, if any does."""
-        if self.options.schedule == "greedy":
-            check_greedy(self.rule)
-        if self.epochs_planned > MOST_EPOCHS:
-            raise InputError(
-                f"epochs of all {len(self.network)} layers together must be at most {MOST_EPOCHS}, got "
-                f"{self.epochs_planned}. Set training.epochs lower."
-            )
-        if self.options.schedule != "pipelined":
-            return None
-        return Pipeline(self.network, self.rule, self.learners)
-
-    def _learn(self, place: int) -> tuple[dict[str, tuple[float, ...]], PassCount]:
-        """Let the layers learn from the next minibatch; return what they tell of it, and what was presented for it."""
-        if self._pipeline is not None:
-            if not self._ahead:
-                self._counted, self._place = self.network.count.passes, place
-                self._landed = self.passes["train"]
-            self._thread = threading.get_ident()
-            flight = self._pipeline.next(self._plan_next)
-            self._landed += flight.count.passes
-            return {name: tuple(told[name] for told in flight.metrics) for name in self.rule.metrics}, flight.count
-        before = self.network.count
-        self._counted = before.passes
-        batch = self._batch(self._minibatches.rows(self.epochs_done, place), place)
-        if self.options.schedule == "greedy":
-            number = self.standing.layer
-            metrics = learn_layer(self.network, self.rule, self.learners, batch, place=place, number=number)
-        else:
-            metrics = learn_minibatch(self.network, self.rule, self.learners, batch, place=place)
-        return metrics, self.network.count - before
-
-    def _plan_next(self) -> Planned | None:
-        """Return the next minibatch of this epoch that may be begun while earlier ones are on their way."""
-        place = self._place
-        if place >= self.steps_per_epoch or (self._ahead and (self._draining or self._exceeds_budget(self._ahead))):
-            return None
-        self._place += 1
-        return Planned(batch=self._batch(self._minibatches.rows(self.epochs_done, place), place), place=place)
-
-    def _give_up(self) -> None:
-        """Wait for what is on its way and leave it, so that weights and counts are final: the run can't go on."""
-        if self._pipeline is not None and self._ahead:
-            self._pipeline.close()
-            self._count_training()
-
-    def _refuse_ahead(self, what: str) -> None:
-        if self._ahead:
-            raise InputError(f"{what} must wait until no minibatch is on its way, got {self._ahead}: call drain().")
-
-    def _count_training(self) -> None:
-        """Count what was presented since this was last looked at; in a pipeline it goes on between steps."""
-        passes = self.network.count.passes
-        self.passes["train"] += passes - self._counted
-        self._counted = passes
 
     def _all_done(self) -> bool:
         """Whether every epoch is over: in the greedy schedule, those of the highest layer."""
@@ -574,7 +499,7 @@ class Trainer:
         cheap = options.checkpoint_share >= 1 or took <= options.checkpoint_share * (
             time.perf_counter() - self._started
         )
-        if not self._ahead and (self._checkpoint_is_due() or (complete and cheap)):
+        if not self.steps.ahead and (self._checkpoint_is_due() or (complete and cheap)):
             self._checkpoint(complete=complete)
 
     def _checkpoint_is_due(self) -> bool:
@@ -598,28 +523,11 @@ class Trainer:
             return 8 if any(port.spec.kind == "measured" for port in self.network.ports) else 0
         return self.options.sentinels
 
-    def _tell_faults(self) -> None:
-        """Put the faults of each system, by kind, into the record when there are new ones."""
-        for port in self.network.ports:
-            faults = dict(port.spec.found.get("faults", {}))
-            if faults != self._told.setdefault(port.spec.name, {}):
-                self._told[port.spec.name] = faults
-                listed = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
-                self.event("warning", f"{port.spec.name}: faults so far: {listed}")
-
     def note(self, text: str) -> None:
         """Put a warning into the record: now, or after the step where others are on their way. From any thread."""
-        self._noted.put(text)
-        if not self._ahead:
-            self._tell_noted()
-
-    def _tell_noted(self) -> None:
-        """Keep what faults there were; the same text at most a few times."""
-        while not self._noted.empty():
-            text = self._noted.get()
-            self._faults[text] = self._faults.get(text, 0) + 1
-            if self._faults[text] <= _SAME_FAULT and sum(self._faults.values()) <= _FAULTS:
-                self.event("warning", text)
+        self._faults.add(text)
+        if not self.steps.ahead:
+            self._faults.tell()
 
     def _end_epoch(self) -> None:
         validate = self._validates()
@@ -635,7 +543,7 @@ class Trainer:
         if exhausted:
             self.stop(f"validation accuracy did not improve for {self.options.patience} validations")
         self._look()
-        self._tell_faults()
+        self._faults.tell_kinds()
         record = EpochRecord(
             epoch=self.epochs_done - 1,
             step=self.steps_done,
@@ -685,27 +593,11 @@ class Trainer:
         return False
 
     def _should_stop(self) -> bool:
-        options = self.options
-        if self._exceeds_budget(0):
-            self.stop(f"the budget of {options.budget_passes} passes is used up")
-        minutes = self.seconds / 60
-        if options.budget_minutes is not None and minutes >= options.budget_minutes:
-            self.stop(f"the budget of {options.budget_minutes:g} minutes is used up")
+        if spent := self.budget.spent():
+            self.stop(spent)
         return bool(self.stop_reason)
 
-    def _exceeds_budget(self, ahead: int) -> bool:
-        """Whether one step more than those on their way would take more passes than there may be."""
-        budget = self.options.budget_passes
-        if budget is None:
-            return False
-        # A characterisation before the run is not part of the budget. Nor are lost steps: a resumed run is to end with
-        # the weights of one that was not disturbed.
-        spent = sum(self.passes.values()) - self.passes["calibrate"] - self.passes.get(REPEATED, 0)
-        if self._ahead:
-            spent += self._landed - self.passes["train"]  # what those on their way have taken is part of what is ahead
-        return spent + self._passes_ahead(ahead) > budget
-
-    def _passes_ahead(self, ahead: int) -> int:
+    def passes_ahead(self, ahead: int) -> int:
         """Passes of the next step, of as many more as are on their way, and of the validation if that ends an epoch."""
         place = self.steps_done % self.steps_per_epoch
         places = range(place, min(place + ahead + 1, self.steps_per_epoch))
@@ -783,6 +675,14 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_end(self, result)
         return result
+
+    def minibatch(self, place: int) -> Batch:
+        """Return a minibatch of the present epoch.
+
+        Args:
+            place: Step within the epoch.
+        """
+        return self._batch(self._minibatches.rows(self.epochs_done, place), place)
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[np.int64]], place: int) -> Batch:
         before = self.standing.layer_epochs if self.options.schedule == "greedy" else None
