@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import torch
 
 from .budget import Budget
 from .callbacks import Callback
+from .checkpoints import Checkpoints
 from .data import Splits
 from .energy import EnergyMeter
 from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
@@ -106,8 +106,8 @@ class Trainer:
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
         self._pauses = Pauses(self)
-        self._started = self._epoch_started = self._checkpointed = time.perf_counter()
-        self._snapshots_took = 0.0
+        self._started = self._epoch_started = time.perf_counter()
+        self._checkpoints = Checkpoints(self)
         self._begun = self._between_steps = False
         self._resumed_as: int | None = None
         self._steps_before = 0
@@ -238,6 +238,7 @@ class Trainer:
         """
         if not self._begun:
             self._started = time.perf_counter()
+            self._checkpoints.begin()
             self._describe_systems()
         if not self.ready:
             self._standardise()
@@ -253,7 +254,7 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_start(self)
         if self._resumed_as is None:
-            self._checkpoint(complete=False)
+            self._checkpoints.make(complete=False)
 
     def _describe_systems(self) -> None:
         """Keep what systems found out since they were opened, where any looks for something."""
@@ -345,7 +346,7 @@ class Trainer:
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
         else:
-            self._checkpoint_if_due(complete=False)
+            self._checkpoints.make_if_due(complete=False)
         return record
 
     def run(self, *, baselines: Mapping[str, float] | None = None) -> RunResult:
@@ -371,7 +372,7 @@ class Trainer:
             return self._finish(baselines or {})
         except Stopped as stopped:
             if self._between_steps and self.ready:
-                self._checkpoint_if_possible()
+                self._checkpoints.make_if_possible()
             self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
         except InputError as error:
@@ -466,7 +467,7 @@ class Trainer:
             self.check_interrupt()
         except Stopped:
             return True
-        return self._pauses.wanted or self._should_stop() or self._checkpoint_is_due()
+        return self._pauses.wanted or self._should_stop() or self._checkpoints.due
 
     def _all_done(self) -> bool:
         """Whether every epoch is over: in the greedy schedule, those of the highest layer."""
@@ -491,32 +492,6 @@ class Trainer:
                     f"{text} Bring the bench back to what it was, or accept the change with --accept-changes."
                 )
             self.event("warning", f"{text} Accepted.")
-
-    def _checkpoint_if_due(self, *, complete: bool) -> None:
-        """Make a checkpoint when the last is too old, and after an epoch as long as that costs little."""
-        options = self.options
-        took = self._snapshots_took + (self.recorder.checkpoint_seconds if self.recorder else 0.0)
-        cheap = options.checkpoint_share >= 1 or took <= options.checkpoint_share * (
-            time.perf_counter() - self._started
-        )
-        if not self.steps.ahead and (self._checkpoint_is_due() or (complete and cheap)):
-            self._checkpoint(complete=complete)
-
-    def _checkpoint_is_due(self) -> bool:
-        return time.perf_counter() - self._checkpointed >= self.options.checkpoint_seconds
-
-    def _checkpoint(self, *, complete: bool) -> None:
-        began = self._checkpointed = time.perf_counter()
-        with self.stopwatch.section("log"):
-            if self.recorder:
-                snapshot = self.snapshot(complete=complete)
-                self._snapshots_took += time.perf_counter() - began
-                self.recorder.checkpoint(snapshot)
-
-    def _checkpoint_if_possible(self) -> None:
-        """Keep where the run stands when it is stopped; a disk that refuses costs the steps since the last one."""
-        with contextlib.suppress(PhysnetError):
-            self._checkpoint(complete=False)
 
     def _sentinel_rows(self) -> int:
         if self.options.sentinels == "auto":
@@ -557,7 +532,7 @@ class Trainer:
         with self.stopwatch.section("log"):
             if self.recorder:
                 self.recorder.epoch(record)
-            self._checkpoint_if_due(complete=True)
+            self._checkpoints.make_if_due(complete=True)
             for callback in self.callbacks:
                 callback.on_epoch(self, record)
 
