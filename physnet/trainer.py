@@ -24,9 +24,11 @@ from .minibatches import Minibatches
 from .network import Network
 from .passes import Purpose
 from .pauses import Pauses
+from .progression import Progression
 from .records import (
     EpochRecord,
     Level,
+    PassCount,
     Recorder,
     ResponseStatistics,
     RunResult,
@@ -38,7 +40,7 @@ from .rules.base import Batch, Learner, LocalRule
 from .seeding import derive_seed, stream
 from .sentinels import Sentinels
 from .standardisation import fit_standardisation
-from .standing import REPEATED, Kept, Standing
+from .standing import REPEATED, Standing
 from .steps import Steps
 from .stopwatch import Stopwatch
 from .training_options import TrainingOptions
@@ -95,6 +97,7 @@ class Trainer:
             for number, layer in enumerate(network)
         )
         self.steps, self.budget, self._faults = Steps(self), Budget(self), FaultNotes(self)
+        self._progression = Progression(self)
         self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
         self.standing = Standing()
         self._step_began: float | None = None
@@ -317,22 +320,7 @@ class Trainer:
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
                 "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
             )
-        seconds = time.perf_counter() - began
-        log, idle = self.stopwatch.take()
-        record = StepRecord(
-            step=self.steps_done,
-            attempt=self._resumed_as or 0,
-            epoch=self.epochs_done,
-            time=time.time(),
-            metrics=metrics,
-            count=count,
-            seconds=seconds,
-            # In a pipeline several systems measure at once, and what is left of a step's time says nothing.
-            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if not self.steps.overlap else math.nan,
-            log_seconds=log_before + log,
-            idle_seconds=idle_before + idle,
-            joules=self._energy.joules(),
-        )
+        record = self._record(metrics, count, began=began, before=(log_before, idle_before))
         self.standing.steps += 1
         try:
             with self.stopwatch.section("log"):
@@ -349,6 +337,27 @@ class Trainer:
             self._checkpoints.make_if_due(complete=False)
         return record
 
+    def _record(
+        self, metrics: Mapping[str, tuple[float, ...]], count: PassCount, *, began: float, before: tuple[float, float]
+    ) -> StepRecord:
+        """Describe the step that has just been done; `before` are the seconds of logging and waiting ahead of it."""
+        seconds = time.perf_counter() - began
+        log, idle = self.stopwatch.take()
+        return StepRecord(
+            step=self.steps_done,
+            attempt=self._resumed_as or 0,
+            epoch=self.epochs_done,
+            time=time.time(),
+            metrics=metrics,
+            count=count,
+            seconds=seconds,
+            # In a pipeline several systems measure at once, and what is left of a step's time says nothing.
+            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if not self.steps.overlap else math.nan,
+            log_seconds=before[0] + log,
+            idle_seconds=before[1] + idle,
+            joules=self._energy.joules(),
+        )
+
     def run(self, *, baselines: Mapping[str, float] | None = None) -> RunResult:
         """Train to the end, test once, and say how it went.
 
@@ -364,7 +373,7 @@ class Trainer:
         """
         try:
             self.prepare()
-            while not self._all_done():
+            while not self._progression.done:
                 self._wait_between_steps()
                 if self._should_stop() and not self.steps.ahead:
                     break
@@ -469,12 +478,6 @@ class Trainer:
             return True
         return self._pauses.wanted or self._should_stop() or self._checkpoints.due
 
-    def _all_done(self) -> bool:
-        """Whether every epoch is over: in the greedy schedule, those of the highest layer."""
-        if self.options.schedule != "greedy":
-            return self.epochs_done >= self.options.epochs
-        return self.depth == len(self.network) and self.standing.layer_epochs >= self.options.epochs
-
     def _look(self, *, check: bool = False) -> None:
         """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
         before = self.network.count.passes
@@ -505,18 +508,14 @@ class Trainer:
             self._faults.tell()
 
     def _end_epoch(self) -> None:
-        validate = self._validates()
+        validate = self._progression.validates
         accuracy, layers = math.nan, (math.nan,) * len(self.network)
         # The epoch is over, whatever becomes of its validation: going on after a fault there starts the next one.
         self.standing.epochs += 1
         if validate:
             result = self.evaluate("validation", depth=self.depth)
             accuracy, layers = result.accuracy, result.layer_accuracy
-        exhausted = self._keep_best(accuracy)
-        if self.options.schedule == "greedy":
-            exhausted = self._end_layer(exhausted)
-        if exhausted:
-            self.stop(f"validation accuracy did not improve for {self.options.patience} validations")
+        self._progression.end_epoch(accuracy)
         self._look()
         self._faults.tell_kinds()
         record = EpochRecord(
@@ -536,37 +535,6 @@ class Trainer:
             for callback in self.callbacks:
                 callback.on_epoch(self, record)
 
-    def _keep_best(self, accuracy: float) -> bool:
-        """Keep the weights if they are the best so far; return whether patience is over."""
-        if math.isnan(accuracy):
-            return False
-        standing = self.standing
-        if standing.best is None or accuracy > standing.best.accuracy:
-            standing.best = Kept(accuracy=accuracy, epoch=self.epochs_done - 1, tensors=self.tensors())
-            standing.without_gain = 0
-            return False
-        standing.without_gain += 1
-        return self.options.patience is not None and standing.without_gain >= self.options.patience
-
-    def _end_layer(self, exhausted: bool) -> bool:
-        """Count an epoch of the layer that learns, and go on with the next when it is done; return whether all are."""
-        standing, number = self.standing, self.standing.layer
-        standing.layer_epochs += 1
-        done = exhausted or standing.layer_epochs >= self.options.epochs
-        if not done or number == len(self.network) - 1:
-            return exhausted
-        kept = ""
-        if standing.best is not None:
-            self.load(standing.best.tensors)
-            kept = f", {100 * standing.best.accuracy:.1f} % of the validation split at best"
-        names = [layer.name for layer in self.network]
-        self.event(
-            "info", f"{names[number]} has learnt for {standing.layer_epochs} epochs{kept}; {names[number + 1]} begins"
-        )
-        standing.layer, standing.layer_epochs, standing.best, standing.without_gain = number + 1, 0, None, 0
-        standing.passes_per_sample = None
-        return False
-
     def _should_stop(self) -> bool:
         if spent := self.budget.spent():
             self.stop(spent)
@@ -582,25 +550,18 @@ class Trainer:
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
             one = len(pair) / 2 * self.depth
         passes = round(one * sum(map(self._minibatches.length, places)))
-        if self.steps_per_epoch - 1 in places and self._validates():
+        if self.steps_per_epoch - 1 in places and self._progression.validates:
             held = self._minibatches.features["validation"]
             rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
             passes += len(rows) * len(held) * self.depth
         return passes
-
-    def _validates(self) -> bool:
-        """Whether the present epoch ends with a validation."""
-        epochs = self.standing.layer_epochs if self.options.schedule == "greedy" else self.epochs_done
-        return (epochs + 1) % self.options.validate_every == 0 and len(self.data.validation.y) > 0
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:
         validation, kept = math.nan, self.epochs_done - 1
         if (best := self.standing.best) is not None:
             validation, kept = best.accuracy, best.epoch
             self.load(best.tensors)
-        reached, message = self.depth, self.stop_reason or "all epochs done"
-        if self.options.schedule == "greedy" and not self.standing.layer_epochs:
-            reached = max(1, reached - 1)
+        reached, message = self._progression.learnt, self.stop_reason or "all epochs done"
         if left := [layer.name for layer in self.network.layers[reached:]]:
             message += f"; not learnt, and left out of the test: {', '.join(left)}"
             self.event("warning", message)
