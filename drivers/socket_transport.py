@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import select
 import socket
-import struct
 
 from physnet.errors import InputError
 
@@ -26,13 +24,8 @@ def parse_socket_resource(resource: str) -> tuple[str, int] | None:
 
 
 _SCATTERS = hasattr(socket.socket, "recvmsg_into")  # not on Windows
-_WAITS = os.name == "posix" and struct.calcsize("@l") == 8
-"""Whether a call that receives can be told how long to wait: one call instead of two for each piece. Where a long has
-32 bits, the time may be of 64 or not."""
-_NOW = socket.MSG_DONTWAIT if _WAITS else 0
-_TIME = struct.Struct("@ll")  # of `struct timeval`
 _LATE = 1e-3  # s by which a wait may pass the deadline, so that not each needs another limit
-_LONGEST = 1e6  # s; no answer takes as long, and it fits where a time has 32 bits
+_LONGEST = 1e6  # s; no answer takes as long, and it fits where milliseconds have 32 bits
 
 
 class SocketTransport(BufferedTransport):
@@ -59,10 +52,10 @@ class SocketTransport(BufferedTransport):
         super().__init__(resource.strip(), stream=True)
         self._address = address
         self._chunk = chunk
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | None = None  # receives, and waits for what comes
+        self._sender: socket.socket | None = None  # the same, and waits for nothing
         self._watch: _Watch | None = None
         self._limit = 0.0  # longest wait of a receiving call, in s; 0 while none is set
-        self._more = False  # the last answer filled its buffer: the next piece need not be waited for
 
     def _connect(self, deadline: Deadline) -> None:
         host, port = self._address
@@ -74,23 +67,25 @@ class SocketTransport(BufferedTransport):
                 f"no connection to {host} port {port} ({error})",
                 advice="Check that it is on, its address and port, and that no other program holds it.",
             ) from error
-        self._socket, self._more = connection, False
+        self._socket = connection
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setblocking(_WAITS)
+            self._sender = connection.dup()
+            self._sender.setblocking(False)
             self._limit = 0.0
             self._watch = _Watch(connection)
         except OSError as error:
             raise self.disconnected(error) from error
 
     def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = self._watch = None
+        for one in (self._socket, self._sender):
+            if one is not None:
+                one.close()
+        self._socket = self._sender = self._watch = None
 
     def _send(self, data: bytes, deadline: Deadline) -> None:
-        connection = self._socket
+        connection = self._sender
         assert connection is not None
         length = len(data)
         chunk = self._chunk or length
@@ -98,56 +93,60 @@ class SocketTransport(BufferedTransport):
         with memoryview(data) as view:
             while sent < length:
                 try:
-                    sent += connection.send(view[sent : sent + chunk], _NOW)
-                except (BlockingIOError, InterruptedError):
-                    if deadline.passed or not _writable(connection, deadline.remaining):
+                    sent += connection.send(view[sent : sent + chunk])
+                except BlockingIOError:
+                    left = deadline.remaining
+                    if not left or not _writable(connection, min(left, _LONGEST)):
                         raise self.timeout(f"sending ({sent} of {length} bytes are gone)") from None
                 except OSError as error:
                     raise self.disconnected(error) from error
 
     def _receive(self, buffer: memoryview, need: int, deadline: Deadline) -> int:
-        return self._received([buffer], len(buffer), deadline)
+        return self._received([buffer], deadline)
 
     def _receive_long(self, buffer: memoryview, deadline: Deadline) -> int:
-        count = self._received([buffer, self._buffer], len(buffer), deadline)
+        count = self._received([buffer, self._buffer], deadline)
         self._start, self._stop = 0, max(0, count - len(buffer))
         return min(count, len(buffer))
 
-    def _received(self, buffers: list[memoryview], length: int, deadline: Deadline) -> int:
-        connection, watch = self._socket, self._watch
-        assert connection is not None and watch is not None
-        ready = self._more
+    def _received(self, buffers: list[memoryview], deadline: Deadline) -> int:
+        connection = self._socket
+        assert connection is not None
         while True:
-            left = deadline.remaining
-            if not left or not (_WAITS or ready or watch.readable(left)):
-                raise self.timeout("the answer")
-            ready = False
+            self._bound(connection, deadline)
             try:
-                if _WAITS and not left / 2 <= self._limit <= left + _LATE:
-                    self._wait_at_most(connection, left)
                 count = connection.recvmsg_into(buffers)[0] if _SCATTERS else connection.recv_into(buffers[0])
-            except (BlockingIOError, InterruptedError):
-                continue
             except OSError as error:
+                if isinstance(error, TimeoutError) and error.errno is None:
+                    continue  # the limit was too short; with a number, the system gave the line up
                 raise self.disconnected(error) from error
             if not count:
                 raise self.disconnected("closed by the instrument")
-            self._more = count >= length
             return count
 
-    def _wait_at_most(self, connection: socket.socket, seconds: float) -> None:
-        """Have a call that receives wait so long and no longer. It is asked again when that was too short."""
-        self._limit = min(seconds, _LONGEST)
-        whole, rest = divmod(math.ceil(self._limit * 1e6), 1_000_000)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(whole, rest))
+    def _bound(self, connection: socket.socket, deadline: Deadline) -> None:
+        """Have the next receiving call wait to the deadline and no longer. One that gives up too early is made again.
+
+        A signal that comes meanwhile does not lengthen the wait. With SO_RCVTIMEO, which would save a call to the
+        system for each piece, it begins anew after every signal: never to end beside a timer.
+
+        Raises:
+            TransportError: The deadline has passed.
+        """
+        left = deadline.remaining
+        if not left:
+            raise self.timeout("the answer")
+        if not left / 2 <= self._limit <= left + _LATE:
+            self._limit = min(left, _LONGEST)
+            connection.settimeout(self._limit)
 
     def _peek(self) -> bytes:
         connection, watch = self._socket, self._watch
-        if connection is None or watch is None or not watch.readable(0):
+        if connection is None or watch is None or not watch.readable():
             return b""
         try:
-            found = connection.recv(64, socket.MSG_PEEK | _NOW)
-        except (BlockingIOError, InterruptedError):
+            found = connection.recv(64, socket.MSG_PEEK)
+        except TimeoutError:
             return b""
         except OSError as error:
             raise self.disconnected(error) from error
@@ -157,7 +156,7 @@ class SocketTransport(BufferedTransport):
 
 
 class _Watch:
-    """Waits until a socket can be read. Made once a connection, for an exchange waits twice.
+    """Looks whether a socket can be read. Made once a connection, for each exchange looks.
 
     It polls where the system can: `select` refuses a process with a thousand files.
     """
@@ -168,11 +167,11 @@ class _Watch:
         if self._poll is not None:
             self._poll.register(connection, select.POLLIN)
 
-    def readable(self, seconds: float) -> bool:
-        """Tell whether it can be read within some seconds."""
+    def readable(self) -> bool:
+        """Tell whether it can be read now."""
         if self._poll is not None:
-            return bool(self._poll.poll(math.ceil(seconds * 1e3)))
-        return bool(select.select(self._watched, [], [], seconds)[0])
+            return bool(self._poll.poll(0))
+        return bool(select.select(self._watched, [], [], 0)[0])
 
 
 def _writable(connection: socket.socket, seconds: float) -> bool:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from physnet.drivers import socket_transport
@@ -12,12 +15,24 @@ from physnet.errors import InputError, TransportError
 from tests.drivers.loopback import Line, Server
 
 
-@pytest.fixture(params=["waits", "polls"], autouse=True)
+@pytest.fixture(params=["scatters", "one buffer"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to wait for an answer: that of the system, and that of Windows."""
-    if request.param == "polls":
-        monkeypatch.setattr(socket_transport, "_WAITS", False)
-        monkeypatch.setattr(socket_transport, "_NOW", 0)
+    """Both ways to receive: into several buffers at once, and that of Windows."""
+    if request.param == "one buffer":
+        monkeypatch.setattr(socket_transport, "_SCATTERS", False)
+
+
+@pytest.fixture
+def timer() -> Iterator[list[int]]:
+    """Signals of a timer that comes every 20 ms, as they are taken."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("needs a timer that sends signals")
+    came: list[int] = []
+    previous = signal.signal(signal.SIGALRM, lambda number, frame: came.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    yield came
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, previous)
 
 
 def echo(line: Line) -> None:
@@ -68,6 +83,37 @@ def test_a_device_that_never_falls_silent_is_a_fault() -> None:
         transport.open(deadline())
         with pytest.raises(TransportError, match="never fell silent"):
             transport.clear(deadline(0.2), quiet=0.1)
+        transport.close()
+
+
+def test_signals_do_not_lengthen_a_wait_for_an_answer(timer: list[int]) -> None:
+    with Server(lambda line: line.wait(10)) as server:
+        transport = SocketTransport(server.resource)
+        transport.open(deadline())
+        # Three hundred milliseconds are fifteen periods of the timer: a wait that begins anew with each signal ends
+        # only with the connection, after ten seconds, and that is another fault.
+        with pytest.raises(TransportError, match="the answer was not over by the deadline"):
+            transport.read_exactly(1, deadline(0.3))
+        transport.close()
+    assert len(timer) > 1
+
+
+def test_signals_do_not_lengthen_a_wait_to_send(timer: list[int]) -> None:
+    with Server(lambda line: line.wait(10)) as server:
+        transport = SocketTransport(server.resource)
+        transport.open(deadline())
+        with pytest.raises(TransportError, match=r"sending \(\d+ of \d+ bytes are gone\) was not over"):
+            transport.write(bytes(1 << 25), deadline(0.3))  # more than the system's buffers take
+        transport.close()
+    assert len(timer) > 1
+
+
+def test_a_device_that_dribbles_does_not_lengthen_a_wait() -> None:
+    with Server(lambda line: line.dribble(bytes(1000), 0.01)) as server:
+        transport = SocketTransport(server.resource)
+        transport.open(deadline())
+        with pytest.raises(TransportError, match=r"the deadline, \d+ of 1000 bytes read"):
+            transport.read_exactly(1000, deadline(0.3))  # ten seconds' worth
         transport.close()
 
 
