@@ -58,8 +58,11 @@ def _compare(threads: int, repeats: int) -> list[str]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     busy: dict[str, list[float]] = {name: [] for name in runs}
+    names, order = list(runs), np.random.default_rng(0)
     for turn in range(repeats + 1):
-        for name, run in runs.items():
+        # Another order every turn: OpenBLAS's threads go on spinning for a while after NumPy's product.
+        for name in order.permutation(names):
+            run = runs[name]
             begun, used = time.perf_counter(), time.process_time()
             run()
             if turn:  # the first one warms up
