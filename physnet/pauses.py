@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from .errors import StorageError
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -22,6 +25,7 @@ class Pauses:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
+        self._postponed: queue.SimpleQueue[tuple[str, Callable[[], bool]]] = queue.SimpleQueue()
 
     @property
     def wanted(self) -> bool:
@@ -64,6 +68,23 @@ class Pauses:
                 self._trainer.check_interrupt()
                 time.sleep(_POLL)
         return found
+
+    def postpone(self, reason: str, has_room: Callable[[], bool]) -> None:
+        """Have the run's own thread wait for room, from any thread: `make_room` does."""
+        self._postponed.put((reason, has_room))
+
+    def make_room(self) -> None:
+        """Wait for the room that was asked for by `postpone`, if any was, once no system is driven.
+
+        Raises:
+            StorageError: There is none.
+            Stopped: Ctrl-C or SIGTERM meanwhile.
+        """
+        while not self._postponed.empty():
+            reason, has_room = self._postponed.get()
+            self._trainer.steps.settle()
+            if not (has_room() or self._trainer.wait_for_room(reason, has_room)):
+                raise StorageError(reason)
 
     @contextmanager
     def _waiting(self, reason: str) -> Iterator[None]:

@@ -98,18 +98,20 @@ class Pipeline:
         """Wait for what runs, and let nothing begin meanwhile. What it met is told by `next`."""
         wait(self._running)
 
-    def next(self, more: Callable[[], Planned | None]) -> Flight:
+    def next(self, more: Callable[[], Planned | None], *, before: Callable[[], None] = lambda: None) -> Flight:
         """Return the next minibatch, in order, when every layer has learnt from it.
 
         Args:
             more: Asked for further minibatches as long as a layer is idle; None where there is none for now. At least
                 one must be on its way or to be had.
+            before: Called each time before layers are given something to do, in the calling thread; it may `settle`.
 
         Raises:
-            PhysnetError: What a layer met. Nothing runs any more then, and what was on its way is given up.
+            PhysnetError: What a layer or `before` met. Nothing runs any more then, and what was on its way is given up.
         """
         try:
             while True:
+                before()
                 self._begin(more)
                 if self._flights and self._flights[0].learnt == len(self._network):
                     return self._land()

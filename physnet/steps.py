@@ -74,7 +74,7 @@ class Steps:
                 self._counted, self._place = network.count.passes, place
                 self.landed = trainer.passes["train"]
             self._thread = threading.get_ident()
-            flight = self._pipeline.next(self._plan)
+            flight = self._pipeline.next(self._plan, before=trainer.pauses.make_room)
             self.landed += flight.count.passes
             return {name: tuple(told[name] for told in flight.metrics) for name in trainer.rule.metrics}, flight.count
         before = network.count

@@ -69,7 +69,8 @@ class Trainer:
         seed: Fixes data order, negatives, initial rule tensors and pass numbers.
         recorder: Keeps the record; None keeps none.
         callbacks: Look on.
-        interrupted: Called between steps; raises `Stopped` to end the run.
+        interrupted: Called between steps, and in long ones between the parts of a measurement; raises `Stopped` to end
+            the run. In the pipelined schedule the threads of the layers call it too, several at a time.
 
     Raises:
         InputError: The rule can't train this network.
@@ -108,7 +109,7 @@ class Trainer:
         self.statistics: list[ResponseStatistics] = []
         self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
         self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
-        self._pauses = Pauses(self)
+        self.pauses = Pauses(self)
         self._started = self._epoch_started = time.perf_counter()
         self._checkpoints = Checkpoints(self)
         self._begun = self._between_steps = False
@@ -164,7 +165,8 @@ class Trainer:
     def interrupt_with(self, check: Callable[[], None]) -> None:
         """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end.
 
-        A step that is quick is done first, so that the run can go on from exactly there.
+        A step that is quick is done first, so that the run can go on from exactly there. In the pipelined schedule
+        the function is called by the threads of the layers too, several at a time: it should do no more than look.
         """
         self.check_interrupt = check
         for port in self.network.ports:
@@ -445,6 +447,9 @@ class Trainer:
     def wait_for_room(self, reason: str, has_room: Callable[[], bool]) -> bool:
         """Wait, outputs safe, until the disk has room again: what a session calls when the disk is full.
 
+        A layer of a pipelined run, which can't wait for itself, is told at once to go on. What it keeps must wait in
+        memory: the run's own thread waits for room before it lets any layer begin anything more.
+
         Args:
             reason: What is wrong, for people.
             has_room: Asked ten times a second.
@@ -456,8 +461,9 @@ class Trainer:
             Stopped: Ctrl-C or SIGTERM meanwhile.
         """
         if not self.steps.settle():
-            return False  # one layer can't wait for itself: the run ends, and is resumed
-        return self._pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
+            self.pauses.postpone(reason, has_room)
+            return True
+        return self.pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
 
     def _wait_between_steps(self) -> None:
         """Stop here if that was asked for, and wait here while a callback says so: once no step is on its way."""
@@ -467,7 +473,7 @@ class Trainer:
         self.steps.draining = False
         self._between_steps = True
         self.check_interrupt()
-        self._pauses.hold()
+        self.pauses.hold()
         self._between_steps = False
 
     def _is_wanted(self) -> bool:
@@ -476,7 +482,7 @@ class Trainer:
             self.check_interrupt()
         except Stopped:
             return True
-        return self._pauses.wanted or self._should_stop() or self._checkpoints.due
+        return self.pauses.wanted or self._should_stop() or self._checkpoints.due
 
     def _look(self, *, check: bool = False) -> None:
         """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from physnet import data
+from physnet import trainer as trainer_module
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Absolute
-from physnet.errors import DriveError, FaultError, InputError, MeasurementError, Stopped
+from physnet.errors import DriveError, FaultError, InputError, MeasurementError, Stopped, StorageError
 from physnet.forecast import count_passes
 from physnet.layer import PhysicalLayer
 from physnet.network import LabelSlots, Network
 from physnet.passes import fields_of
-from physnet.port import Port
+from physnet.port import Exchange, Port
 from physnet.records import EpochRecord, RunResult, Snapshot, StepRecord
 from physnet.rules.base import LocalRule, Refeeds
 from physnet.rules.dfa import DirectFeedbackAlignment
@@ -53,6 +54,7 @@ class Medium:
         self._matrix = random.normal(size=(channels, 20)) / math.sqrt(channels)
         self._look = look or (lambda passes: None)
         self.asked: list[Passes] = []
+        self.inside = False
         self._busy = threading.Lock()
         self._spec = SystemSpec(
             name=f"medium{seed}",
@@ -78,12 +80,13 @@ class Medium:
             self._busy.release()
 
     def __enter__(self) -> Self:
+        self.inside = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        return None
+        self.inside = False
 
 
 class Notes:
@@ -344,6 +347,68 @@ def test_a_stop_between_steps_waits_for_what_is_on_its_way() -> None:
     with pytest.raises(Stopped):
         piped.run()
     assert piped.notes.snapshots[-1].step == len(piped.notes.steps) >= 1
+
+
+def test_a_layer_that_finds_the_disk_full_has_the_run_wait_with_its_outputs_safe() -> None:
+    expected = subject(MonoForward(), PIPELINED, layers=3).run()
+    piped = subject(MonoForward(), PIPELINED, layers=3)
+    trainer, asked, waiters = piped.trainer, list[int](), set[str]()
+
+    def rows() -> int:
+        return sum(len(medium.asked) for medium in piped.media)
+
+    def full(exchange: Exchange) -> None:
+        if fields_of(exchange.passes)["step"][0] == 3 and not asked:
+            waiters.add(threading.current_thread().name)
+            assert trainer.wait_for_room("the disk is full", has_room)
+
+    def has_room() -> bool:
+        asked.append(rows())
+        assert threading.current_thread() is threading.main_thread()
+        assert all(medium.inside for medium in piped.media) is (len(asked) == 1)  # left while it waits
+        return len(asked) > 3
+
+    trainer.network.ports[1].on_exchange = full
+    assert piped.run().weights_sha256 == expected.weights_sha256
+    assert waiters and "MainThread" not in waiters
+    assert len(asked) == 4 and len(set(asked)) == 1  # nothing was driven meanwhile
+
+
+def test_a_layer_that_finds_no_room_ends_the_run_with_every_pass_counted() -> None:
+    piped = subject(MonoForward(), dataclasses.replace(PIPELINED, wait_for_room=0.0))
+
+    def full(exchange: Exchange) -> None:
+        if fields_of(exchange.passes)["purpose"][0] == 1:
+            piped.trainer.wait_for_room("the disk is full", lambda: False)
+
+    piped.trainer.network.ports[1].on_exchange = full
+    with pytest.raises(StorageError, match="the disk is full"):
+        piped.run()
+    assert piped.trainer.passes["train"] == piped.rows(1)
+
+
+def test_a_stop_may_be_looked_for_by_several_threads_at_once_and_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_module, "_PROMPT", 0.0)  # every step counts as a long one
+    callers, meet, met = set[str](), threading.Barrier(2, timeout=_DEADLINE), threading.Event()
+    ended = threading.Event()
+
+    def interrupted() -> None:
+        name = threading.current_thread().name
+        if name == "MainThread":
+            return
+        callers.add(name)
+        if len(callers) > 1 and not met.is_set():
+            meet.wait()  # both are in here
+            met.set()
+        elif met.is_set():
+            ended.set()
+            raise Stopped(2)
+
+    piped = subject(MonoForward(), PIPELINED, interrupted=interrupted)
+    with pytest.raises(Stopped):
+        piped.run()
+    assert ended.is_set()
+    assert piped.trainer.passes["train"] == piped.rows(1)
 
 
 def test_what_needs_a_network_at_rest_is_refused_on_the_way() -> None:

@@ -134,8 +134,13 @@ def test_runs_killed_at_random_moments_open(
     assert opened >= len(outputs) // 2
 
 
-def on_a_small_disk(tmp_path: Path, system: str, wait: float) -> tuple[int, str, str, str]:
-    """Train on a disk of a few MB with a system that fills it; return exit code, output, errors, and what show says."""
+def on_a_small_disk(
+    tmp_path: Path, system: str, wait: float, *, schedule: str = "simultaneous", raw: bool = False
+) -> tuple[int, str, str, str]:
+    """Train on a disk of a few MB with a system that fills it; return exit code, output, errors, and what show says.
+
+    With `raw`, raw data are what finds it full: a checkpoint comes at the end only.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     (tmp_path / "bench.py").write_bytes(BENCH.read_bytes())
@@ -144,19 +149,25 @@ def on_a_small_disk(tmp_path: Path, system: str, wait: float) -> tuple[int, str,
         f"""\
 data = {{ name = "digits", train_limit = 200, test_limit = 60 }}
 rule.name = "mono_forward"
-training = {{ epochs = 12, batch_size = 50 }}
-session = {{ wait_for_room = {wait}, checkpoint_seconds = 1e-9 }}
-layers = [{{ system = "bench", width = 10 }}]
+training = {{ epochs = 12, batch_size = 50, schedule = "{schedule}", validate_every = 12 }}
+session = {{ wait_for_room = {wait}, checkpoint_seconds = {1e9 if raw else 1e-9}, raw = "{"all" if raw else "none"}" }}
+layers = [{{ system = "bench", width = 10 }}, {{ system = "upper", width = 10 }}]
 
 [systems.bench]
 type = "bench.py:{system}"
 folder = "{disk}"
+
+[systems.upper]
+type = "scattering"
+responses = 30
 """,
         encoding="utf-8",
     )
     # Both commands in one process: the disk is gone when the process that mounted it ends.
     code = (
-        "import contextlib, io, json, sys; from physnet.cli import main\n"
+        "import contextlib, io, json, sys; from physnet.cli import main; from physnet.raw import writer\n"
+        # Raw data take room and meet the full disk at once, not megabytes and a quarter of a second later.
+        "writer.RawWriter.__init__.__kwdefaults__['segment_bytes'] = 1 << 16; writer._GATHER = 0.0\n"
         "answers = []\n"
         "for words in (['train', sys.argv[1], '--output', sys.argv[2]], ['show', sys.argv[2]]):\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:\n"
@@ -192,8 +203,13 @@ def test_a_disk_that_fills_up_during_the_run_is_a_fault_with_a_way_out(needs_tmp
     assert "the disk is full" in " ".join(shown.split())
 
 
-def test_a_run_waits_for_room_with_its_outputs_safe_and_goes_on(needs_tmpfs: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("schedule", "raw"), [("simultaneous", False), ("pipelined", True)], ids=["session", "raw data in a pipeline"]
+)
+def test_a_run_waits_for_room_with_its_outputs_safe_and_goes_on(
+    needs_tmpfs: None, tmp_path: Path, schedule: str, raw: bool
+) -> None:
     # The system makes room when it is left: only if the run leaves it while it waits does the run come to its end.
-    code, out, err, _ = on_a_small_disk(tmp_path, "Tidy", wait=120)
+    code, out, err, _ = on_a_small_disk(tmp_path, "Tidy", wait=120, schedule=schedule, raw=raw)
     assert code == 0, err
     assert "all epochs done: 12 epochs" in out
