@@ -26,7 +26,7 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def check(self) -> None:
-        """Raise if a stop was asked for.
+        """Raise if a stop was asked for. It only looks: any thread may call it.
 
         Raises:
             Stopped: With the signal's number.

@@ -149,7 +149,7 @@ class Prepared:
             self.bar.close()
 
     def check(self) -> None:
-        """Raise if a stop was asked for, by a signal or by a viewer.
+        """Raise if a stop was asked for, by a signal or by a viewer. Any thread may call it.
 
         Raises:
             Stopped: It was.

@@ -109,7 +109,7 @@ class LiveFeed(Callback):
         self.close()
 
     def check(self) -> None:
-        """Raise if a viewer asked to interrupt the run.
+        """Raise if a viewer asked to interrupt the run. It only looks: any thread may call it.
 
         Raises:
             Stopped: As Ctrl-C would.
