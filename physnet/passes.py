@@ -32,6 +32,8 @@ class Purpose(enum.IntEnum):
 _FIELDS = (("purpose", 4), ("epoch", 14), ("step", 18), ("layer", 6), ("row", 21))
 MOST_EPOCHS = 1 << dict(_FIELDS)["epoch"]
 """Epochs that pass numbers can tell apart."""
+# Of the layer's six bits, the lower four tell a control's layer; the upper two, what it presents the row for.
+_FOLDED = 4
 
 
 def pass_numbers(
@@ -75,10 +77,40 @@ def fields_of(passes: Passes) -> dict[str, Passes]:
     """Return what pass numbers are made of: `purpose`, `epoch`, `step`, `layer` and `row`, each of shape `(n,)`.
 
     The step is counted within its epoch. In the number of a control, the layer also says what the control presented
-    the row for (see `physnet.controls.ports`).
+    the row for (see `as_control`).
     """
     found, rest = {}, passes
     for name, bits in reversed(_FIELDS):
         found[name] = rest & ((1 << bits) - 1)
         rest = rest >> bits
     return dict(reversed(found.items()))
+
+
+def as_control(passes: Passes) -> Passes:
+    """Return the numbers of a control's passes, each different from the others and from all of the run's.
+
+    What a row is presented for moves into the upper two bits of the layer, so that a control's test shares no noise
+    with its training either.
+
+    Args:
+        passes: Shape `(n,)`, of the purposes standardise, train, validate or test.
+
+    Raises:
+        InputError: Another purpose, or a layer above the 16th.
+    """
+    bits = dict(_FIELDS)
+    top = bits["row"] + _FOLDED
+    shift = sum(bits.values()) - bits["purpose"]
+    purpose, rest = passes >> shift, passes & ((1 << shift) - 1)
+    if passes.size and (int(purpose.max()) > Purpose.TEST or int((rest >> top & 3).max()) > 0):
+        raise InputError(
+            f"a control's passes must be for standardising, training, validation or test, in at most {1 << _FOLDED} "
+            f"layers, got number {int(passes.max())}. Leave controls out for a deeper network."
+        )
+    return np.int64(Purpose.CONTROL) << shift | purpose << top | rest
+
+
+def presented_for(passes: Passes) -> Passes:
+    """Return what each row is presented for, as a number of `Purpose`; a control's is what it does in its own run."""
+    purpose, layer = purpose_of(passes), fields_of(passes)["layer"]
+    return np.where(purpose == Purpose.CONTROL, layer >> _FOLDED, purpose)

@@ -6,6 +6,7 @@ found here, ours and third parties' alike. Nothing is imported before it is aske
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import importlib.metadata
@@ -215,6 +216,12 @@ def arguments(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, A
         if field.alias is not None and name in checked.model_fields_set
     }
     return {**(checked.model_extra or {}), **given}
+
+
+def as_table(option: Any) -> dict[str, Any]:
+    """Return a typed option, a dataclass, as the plain table that `arguments` makes it of; empty for None."""
+    fields = {} if option is None else dataclasses.asdict(option)
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def defaults(model: type[BaseModel], options: Mapping[str, Any], *, skip: Collection[str] = ()) -> dict[str, Any]:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physnet.allowed_drives import random_drives
-from physnet.contracts import PhysicalSystem, Stateful
+from physnet.contracts import PhysicalSystem
 from physnet.errors import SpecError
-
-from .real_parts import torch_copy
+from physnet.probe import probe, root_mean_square
 
 _ROWS = 32
 _MARGIN = 4.0  # times the RMS: an exponential intensity exceeds it once in 290 values, a modulus once in 9 million
@@ -44,14 +43,14 @@ def settle_range(
         SpecError: The system would have to be measured and isn't simulated.
     """
     response = system.spec.response
-    probe = None
+    answers = None
     if full_scale == "auto" or (needs_sign and signed is None and not response.complex):
-        probe = _probe(system, seed)
+        answers = _answers(system, seed)
     if full_scale == "auto":
-        assert probe is not None
-        full_scale = _MARGIN * float(np.sqrt(np.mean(np.abs(probe) ** 2)))
+        assert answers is not None
+        full_scale = _MARGIN * root_mean_square(answers)
     if signed is None:
-        signed = swings or probe is None or np.iscomplexobj(probe) or bool(probe.min() < 0)
+        signed = swings or answers is None or np.iscomplexobj(answers) or bool(answers.min() < 0)
     return (response.full_scale if full_scale is None else full_scale), signed
 
 
@@ -73,7 +72,7 @@ def check_full_scale(name: str, unit: str, full_scale: float | None, adc_bits: i
         )
 
 
-def _probe(system: PhysicalSystem, seed: int) -> NDArray[Any]:
+def _answers(system: PhysicalSystem, seed: int) -> NDArray[Any]:
     """Return a simulated system's responses to a few keyed drives, and leave its state as it was."""
     spec = system.spec
     if spec.kind not in ("simulated", "twin"):
@@ -81,15 +80,4 @@ def _probe(system: PhysicalSystem, seed: int) -> NDArray[Any]:
             f"full_scale and signed of {spec.name} must be given, since its kind is {spec.kind}: only a simulated "
             "system is measured before a run. Take them from a calibration."
         )
-    drive = random_drives(spec, rows=_ROWS, seed=seed)
-    size = min(_ROWS, spec.max_batch or _ROWS)
-    memory = system if spec.stateful and isinstance(system, Stateful) else None
-    responses = []
-    with system:
-        before = memory.state() if memory else {}
-        for first in range(0, _ROWS, size):
-            rows = drive[first : first + size]
-            responses.append(system.measure(rows, np.arange(first, first + len(rows), dtype=np.int64)).response)
-        if memory:
-            memory.restore(before)
-    return np.concatenate([torch_copy(response).cpu().numpy() for response in responses])
+    return probe(system, random_drives(spec, rows=_ROWS, seed=seed))

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from physnet.contracts import DriveSpec, Flag, Passes, PhysicalSystem, Reading, Stateful, SystemSpec, Tunable
 from physnet.errors import DriveError, MeasurementError, SessionError, SpecError
+from physnet.registry import as_table
 
 from .clock import VirtualClock
 from .common_gain import CommonGain, Monitor, MonitorUse, check_monitor, monitored
@@ -198,14 +199,14 @@ class Impaired(PhysicalSystem, Stateful, Tunable):
             "adc_bits": adc_bits or 0,
             "full_scale": full_scale or 0.0,
             "signed": signed,
-            "gain_drift": repr(gain_drift) if gain_drift else "",
-            "rotation_drift": repr(rotation_drift) if rotation_drift else "",
+            "gain_drift": as_table(gain_drift),
+            "rotation_drift": as_table(rotation_drift),
             "seconds_per_pass": pace,
         }
         more = {
             "photoelectrons": photoelectrons, "gain_noise": gain_noise, "monitor_noise": monitor_noise,
             "crosstalk": crosstalk, "memory": memory, "ac_time": ac_time, "dead": dead, "stuck": stuck,
-            "flicker": repr(flicker) if flicker else "", "change": repr(change) if change else "",
+            "flicker": as_table(flicker), "change": as_table(change),
             "monitor": "" if monitor == "none" else monitor,
         }  # fmt: skip
         told |= {name: value for name, value in more.items() if value}

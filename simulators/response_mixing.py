@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from physnet.contracts import Passes, ResponseSpec
 from physnet.errors import SpecError
-from physnet.passes import MOST_EPOCHS, fields_of
+from physnet.passes import MOST_EPOCHS, Purpose, fields_of, presented_for
 from physnet.seeding import stream
 
 from .drift import Drift
@@ -85,9 +85,10 @@ class Crosstalk:
 class SuddenChange:
     """A share of the channels change places, once and for all: a fibre was touched, a plug was put in another socket.
 
-    It strikes the rows whose pass number tells of the given step or a later one, whatever they are presented for, so
-    that a resumed run meets it where an unbroken one does. Rows outside of training (calibration, prediction) are
-    numbered from epoch 0.
+    It strikes the rows that are presented at the given step or later, as their pass numbers tell, so that a resumed run
+    meets it where an unbroken one does. Validation and sentinels are numbered by the epochs done, and stand between
+    two epochs. Tests and predictions come after training, and so after the change, whatever their numbers.
+    Calibration is numbered from epoch 0.
 
     Args:
         epoch: Epoch of the change, counted from 0.
@@ -135,11 +136,19 @@ class Exchange:
 
     def __call__(self, value_NX: torch.Tensor, passes: Passes, start_N: NDArray[np.float64]) -> torch.Tensor:
         """Exchange in place, in the rows that come after the change."""
-        fields = fields_of(passes)
-        epoch, step = self._since
-        after_N = (fields["epoch"] > epoch) | ((fields["epoch"] == epoch) & (fields["step"] >= step))
+        after_N = self._after(passes)
         if after_N.any():
             rows = torch.from_numpy(after_N).to(value_NX.device)
             channel_NCX = value_NX.view(len(value_NX), self._channels, -1)
             channel_NCX[rows] = channel_NCX[rows][:, self._source_C]
         return value_NX
+
+    def _after(self, passes: Passes) -> NDArray[np.bool_]:
+        """Return which rows are presented after the change."""
+        fields, purpose_N = fields_of(passes), presented_for(passes)
+        epoch, step = self._since
+        # Between two epochs a number's step counts minibatches of the validation, or looks at the sentinels.
+        between_N = (purpose_N == Purpose.VALIDATE) | (purpose_N == Purpose.SENTINEL)
+        step_N = np.where(between_N, 0, fields["step"])
+        done_N = (purpose_N == Purpose.TEST) | (purpose_N == Purpose.PREDICT)
+        return np.asarray(done_N | (fields["epoch"] > epoch) | ((fields["epoch"] == epoch) & (step_N >= step)))

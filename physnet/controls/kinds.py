@@ -17,7 +17,7 @@ NETWORK = "network"
 CONTROLS: Mapping[str, str] = MappingProxyType(
     {
         "physics_zeroed": "every response is zero; skips stay as they are",
-        "random_projection": "a fixed random matrix and the same detector, bits and noise in the physics' place",
+        "random_projection": "a fixed random matrix, the same detector and the same impairments in the physics' place",
         "band_energies": "as many band energies of the same sound as the first layer has responses; random above it",
         "responses_shuffled": "true responses, each given to another sample of its presentation",
         "linear_readout": "softmax regression on what the first layer measures, labels never presented",

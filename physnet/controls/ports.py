@@ -10,36 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..contracts import Passes, PhysicalSystem, Reading
-from ..errors import InputError
 from ..network import Network
-from ..passes import Purpose
+from ..passes import as_control
 from ..port import Port
 from ..seeding import stream
-
-# Where the fields of a pass number begin (see `physnet.passes`): the purpose's bit, and the upper two of the layer's.
-_PURPOSE, _LAYER_TOP = 59, 21 + 4
-_MOST_LAYERS = 16
-
-
-def as_control(passes: Passes) -> Passes:
-    """Return the numbers of a control's passes, each different from the others and from all of the run's.
-
-    What a row is presented for moves into the upper two bits of the layer, so that a control's test shares no noise
-    with its training either.
-
-    Args:
-        passes: Shape `(n,)`, of the purposes standardise, train, validate or test.
-
-    Raises:
-        InputError: Another purpose, or a layer above the 16th.
-    """
-    purpose, rest = passes >> _PURPOSE, passes & ((1 << _PURPOSE) - 1)
-    if passes.size and (int(purpose.max()) > Purpose.TEST or int((rest >> _LAYER_TOP & 3).max()) > 0):
-        raise InputError(
-            f"a control's passes must be for standardising, training, validation or test, in at most {_MOST_LAYERS} "
-            f"layers, got number {int(passes.max())}. Leave controls out for a deeper network."
-        )
-    return np.int64(Purpose.CONTROL) << _PURPOSE | purpose << _LAYER_TOP | rest
 
 
 class ControlPort(Port):

@@ -1,4 +1,4 @@
-"""What stands in for the physics: zeros, and a random digital projection with the same detector, bits and noise.
+"""What stands in for the physics: zeros, and a random digital projection with the same detector and impairments.
 
 Axis letters: N rows; D drive channels; R response channels.
 """
@@ -15,9 +15,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 
-from .. import registry
 from ..contracts import Cost, Passes, PhysicalSystem, Reading, SystemSpec
 from ..seeding import derive_seed, torch_stream
+from .worn import bare, dressed
 
 Detector = Literal["none", "modulus", "intensity"]
 
@@ -122,7 +122,7 @@ class Substitute:
     """A random projection in the place of a system.
 
     Args:
-        system: The projection, with the impairments that the system tells of.
+        system: The projection, in the impairments that the system tells of.
         detector: Its detector.
         assumed: What the system does not tell, and what was assumed instead.
     """
@@ -132,55 +132,22 @@ class Substitute:
     assumed: tuple[str, ...]
 
 
-def projection_for(spec: SystemSpec, *, detector: Detector | Literal["auto"], seed: int) -> Substitute:
-    """Make the random projection that is to a system what its controls need.
-
-    It drifts not, even where the system does; its converters span its own responses, since those have another size.
+def projection_for(system: PhysicalSystem, *, detector: Detector | Literal["auto"], seed: int) -> Substitute:
+    """Make the random projection that is to a system what its controls need, in the system's own impairments.
 
     Args:
-        spec: The system's description, its impairments told in `identity["impairments"]`.
+        system: The system; see `dressed` for what is asked of it.
         detector: The detector, or `auto` to go by what the system tells.
-        seed: Seed of matrix and noise.
+        seed: Seed of matrix and impairments.
     """
-    assumed: list[str] = []
+    spec = system.spec
+    assumed: tuple[str, ...] = ()
     if detector == "auto":
         detector, doubt = _detector_of(spec)
-        assumed += [doubt] if doubt else []
-    bare = RandomProjection(spec, detector=detector, seed=derive_seed(seed, "matrix"))
-    system, doubt = dressed(bare, spec, what="projection", seed=seed)
-    assumed += [doubt] if doubt else []
-    return Substitute(system=system, detector=detector, assumed=tuple(assumed))
-
-
-def dressed(system: PhysicalSystem, spec: SystemSpec, *, what: str, seed: int) -> tuple[PhysicalSystem, str]:
-    """Give a digital stand-in the noise and the bits that a system tells of.
-
-    Args:
-        system: The stand-in.
-        spec: Of the system whose place it takes.
-        what: What it is, for the second answer.
-        seed: Seed of the noise.
-
-    Returns:
-        It in its impairments, and what had to be assumed, empty for nothing.
-    """
-    worn = _worn(spec.identity)
-    if not worn and spec.kind != "simulated":
-        return system, f"{spec.name} tells neither noise nor bits: its {what} has no noise and no converters"
-    if not worn:
-        return system, ""
-    factory = registry.find("impairments", "impaired")
-    for number, one in enumerate(worn):
-        adc = int(one.get("adc_bits", 0)) or None
-        system = factory(
-            system,
-            seed=derive_seed(seed, "noise", number),
-            noise=float(one.get("noise", 0.0)),
-            dac_bits=int(one.get("dac_bits", 0)) or None,
-            adc_bits=adc,
-            full_scale="auto" if adc or one.get("full_scale") else None,
-        )
-    return system, ""
+        assumed = (doubt,) if doubt else ()
+    projection = RandomProjection(bare(spec), detector=detector, seed=derive_seed(seed, "matrix"))
+    found = dressed(projection, system, what="projection", seed=seed)
+    return Substitute(system=found.system, detector=detector, assumed=(*assumed, *found.assumed))
 
 
 def _detector_of(spec: SystemSpec) -> tuple[Detector, str]:
@@ -197,18 +164,6 @@ def _detector_of(spec: SystemSpec) -> tuple[Detector, str]:
             f"{spec.name} does not tell which nonlinear detector it has: its projection reads a modulus",
         )
     return "none", ""
-
-
-def _worn(identity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the impairments that a system tells of, innermost first."""
-    found: list[Mapping[str, Any]] = []
-    layer = identity.get("impairments")
-    while isinstance(layer, Mapping):
-        found.append(layer)
-        layer = layer.get("within")
-    if not found and any(key in identity for key in ("noise", "adc_bits", "dac_bits")):
-        found = [identity]
-    return found[::-1]
 
 
 def digital_spec(like: SystemSpec, what: str, where: frozenset[Any], dtype: str) -> SystemSpec:

@@ -24,7 +24,8 @@ from .bands import BandEnergies
 from .kinds import CONTROLS, NETWORK
 from .ports import ControlPort, present_through
 from .store import Training
-from .substitutes import Zeros, dressed, projection_for
+from .substitutes import Zeros, projection_for
+from .worn import bare, dressed
 
 Check = Callable[[], None]
 
@@ -101,7 +102,8 @@ def _changed(control: str, experiment: Experiment) -> Experiment:
 def _substitute(control: str, network: Network, experiment: Experiment) -> tuple[bool, tuple[str, ...]]:
     """Put in the place of the physics what a control has there; return whether physics is left, and what was assumed.
 
-    The systems themselves are made before, for what they tell of themselves, and never opened where they are replaced.
+    The systems themselves are made before, for what they tell of themselves. Where they are replaced, only simulated
+    ones are opened, to see how large their responses are.
     """
     if control == NETWORK:
         return True, ()
@@ -115,14 +117,14 @@ def _substitute(control: str, network: Network, experiment: Experiment) -> tuple
             case "band_energies" if port is network.layers[0].port:
                 # The plan has none without a sample rate.
                 assert settings.sample_rate is not None
-                bands = BandEnergies(port.spec, rate=settings.sample_rate, slices=settings.band_slices)
+                bands = BandEnergies(bare(port.spec), rate=settings.sample_rate, slices=settings.band_slices)
                 seed = derive_seed(experiment.seed, "band energies")
-                system, doubt = dressed(bands, port.spec, what="filter bank", seed=seed)
-                assumed += [doubt] if doubt else []
-                ports[port] = ControlPort(port, system)
+                filters = dressed(bands, port.system, what="filter bank", seed=seed)
+                assumed += filters.assumed
+                ports[port] = ControlPort(port, filters.system)
             case "random_projection" | "band_energies":
                 seed = derive_seed(experiment.seed, "random projection", number)
-                made = projection_for(port.spec, detector=settings.detector, seed=seed)
+                made = projection_for(port.system, detector=settings.detector, seed=seed)
                 assumed += made.assumed
                 ports[port] = ControlPort(port, made.system)
             case _:
@@ -143,14 +145,15 @@ def _linear_readout(experiment: Experiment, samples: Samples, device: str, inter
     parts: dict[str, Subset] = {}
     # Only the first layer's system: the others are not needed, and a bench is not switched on for nothing.
     with layer.port:
-        for purpose, name in ((Purpose.TRAIN, "train"), (Purpose.TEST, "test")):
+        # Numbered as tests, both of them: a change in the midst of training has come before the network's test, too.
+        for epoch, name in ((1, "train"), (0, "test")):
             part = getattr(samples.splits, name)
             features = []
             for number, start in enumerate(range(0, len(part), batch)):
                 interrupted()
                 rows = torch.from_numpy(np.ascontiguousarray(part.x[start : start + batch]))
                 inputs = network.inputs(rows.to(layer.weight_FO.device, layer.weight_FO.dtype))
-                passes = pass_numbers(purpose, step=number, rows=len(inputs))
+                passes = pass_numbers(Purpose.TEST, epoch=epoch, step=number, rows=len(inputs))
                 features.append(layer.present(inputs, passes).features_NF.cpu().numpy().astype(np.float32))
             parts[name] = Subset(x=np.concatenate(features), y=part.y, index=part.index)
         count = layer.port.count.passes

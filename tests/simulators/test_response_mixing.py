@@ -71,7 +71,12 @@ def test_a_change_strikes_at_its_step_whatever_the_rows_are_for() -> None:
     changed = after(3, 7)
     for late in ((3, 8), (4, 0), (900, 0)):
         assert np.array_equal(after(*late), changed)
-        assert np.array_equal(after(*late, Purpose.TEST), changed)
+    # Between two epochs, whatever minibatch of the validation or look it is.
+    for between in (Purpose.VALIDATE, Purpose.SENTINEL):
+        assert np.array_equal(after(3, 8, between), drive) and np.array_equal(after(4, 0, between), changed)
+    # After training, though the numbers begin at 0.
+    for end in (Purpose.TEST, Purpose.PREDICT):
+        assert np.array_equal(after(0, 0, end), changed)
     # A quarter of 40 channels took part, and none of them is where it was; the others are.
     assert np.count_nonzero(np.any(changed != drive, axis=0)) == 10
     assert np.array_equal(np.sort(changed, axis=1), np.sort(drive, axis=1))
@@ -92,7 +97,7 @@ def test_a_change_within_a_batch_strikes_the_rows_after_it() -> None:
 def test_a_change_makes_a_system_reproducible_but_not_repeatable() -> None:
     spec = Impaired(Wire(), change=SuddenChange(epoch=1)).spec
     assert spec.reproducible and not spec.repeatable and not spec.stateful
-    assert "SuddenChange" in spec.identity["impairments"]["change"]
+    assert spec.identity["impairments"]["change"] == {"epoch": 1, "step": 0, "share": 0.1}
 
 
 def test_mixing_that_makes_no_sense_is_refused() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import physnet
-from physnet.controls.ports import ControlPort, as_control
+from physnet.controls.ports import ControlPort
 from physnet.errors import InputError
-from physnet.passes import Purpose, pass_numbers
+from physnet.passes import Purpose, as_control, pass_numbers
 
 RUN = (Purpose.STANDARDISE, Purpose.TRAIN, Purpose.VALIDATE, Purpose.TEST)
 

@@ -26,6 +26,14 @@ def spec_of(**changes: object) -> SystemSpec:
     return SystemSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+class Told(Zeros):
+    """A system of any spec."""
+
+    def __init__(self, spec: SystemSpec) -> None:
+        super().__init__(spec)
+        self._spec = spec
+
+
 def respond(system: PhysicalSystem, drive: np.ndarray) -> np.ndarray:
     with system:
         reading = system.measure(drive, pass_numbers(Purpose.CONTROL, rows=len(drive)))
@@ -87,33 +95,33 @@ def test_a_projection_has_unit_mean_square_for_drives_at_the_limit() -> None:
 @pytest.mark.parametrize("camera", ["modulus", "intensity"])
 def test_a_system_that_tells_its_detector_needs_no_assumption(camera: str) -> None:
     medium = ScatteringMedium(drives=4, responses=3, camera=camera)  # type: ignore[arg-type]
-    found = projection_for(medium.spec, detector="auto", seed=0)
+    found = projection_for(medium, detector="auto", seed=0)
     assert (found.detector, found.assumed) == (camera, ())
 
 
 def test_a_complex_response_has_no_detector() -> None:
     spec = spec_of(response=ResponseSpec(shape=(5,), dtype="complex64"), kind="simulated")
-    found = projection_for(spec, detector="auto", seed=0)
+    found = projection_for(Told(spec), detector="auto", seed=0)
     assert (found.detector, found.assumed) == ("none", ())
     assert found.system.spec.response.complex
 
 
 def test_what_a_bench_does_not_tell_is_assumed_and_said() -> None:
-    found = projection_for(spec_of(nonlinearity=frozenset({"detector"})), detector="auto", seed=0)
+    found = projection_for(Told(spec_of(nonlinearity=frozenset({"detector"}))), detector="auto", seed=0)
     assert found.detector == "modulus"
     assert len(found.assumed) == 2
     assert "does not tell which nonlinear detector" in found.assumed[0]
-    assert "neither noise nor bits" in found.assumed[1]
+    assert "tells no impairments" in found.assumed[1]
 
 
 def test_the_experiment_s_detector_overrules() -> None:
-    assert projection_for(MEDIUM.spec, detector="none", seed=0).detector == "none"
+    assert projection_for(MEDIUM, detector="none", seed=0).detector == "none"
 
 
 def test_a_projection_wears_the_system_s_noise_and_bits() -> None:
     inner = Impaired(MEDIUM, noise=0.1, seed=1)
     worn = Impaired(inner, dac_bits=6, adc_bits=8, full_scale=3.0, seed=2)
-    found = projection_for(worn.spec, detector="auto", seed=7).system
+    found = projection_for(worn, detector="auto", seed=7).system
     told = found.spec.identity["impairments"]
     assert (told["dac_bits"], told["adc_bits"], told["noise"]) == (6, 8, 0.0)
     assert told["within"]["noise"] == 0.1
@@ -128,6 +136,6 @@ def test_a_system_of_ones_own_can_be_replaced() -> None:
     def cavity(drive: np.ndarray) -> np.ndarray:
         return np.tile(drive, 2)[:, :6]
 
-    found = projection_for(cavity.spec, detector="auto", seed=0)
+    found = projection_for(cavity, detector="auto", seed=0)
     assert found.detector == "none"
     assert respond(found.system, np.full((2, 4), 0.5)).shape == (2, 6)

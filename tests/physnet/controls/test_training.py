@@ -17,7 +17,7 @@ from physnet.controls.training import train_one
 from physnet.errors import ExperimentError, Stopped
 from physnet.experiment import Experiment
 from physnet.layer import PhysicalLayer
-from physnet.passes import Purpose
+from physnet.passes import Purpose, presented_for
 from physnet.port import Port
 from physnet.simulators.scattering import ScatteringMedium
 
@@ -97,6 +97,34 @@ def test_band_energies_never_touch_the_physics(make: Make, measured: list[np.nda
     names = {layer.name: layer.port.spec.name for layer, _, _ in seen}
     assert names == {"layer0": "lower (band energies)", "layer1": "upper (random projection)"}
     assert found.test_accuracy > 0.3  # ten classes: it does learn
+
+
+EVERYTHING = (
+    "systems.lower.impairments={noise=0.02, photoelectrons=200.0, flicker={rms=0.01, lowest=0.1}, gain_noise=0.02, "
+    "gain_drift={rate=1e-3}, monitor='append', monitor_noise=0.01, rotation_drift={rate=1e-3}, crosstalk=0.05, "
+    "change={epoch=3, share=0.1}, memory=0.05, ac_time=5.0, dead=0.05, stuck=0.05, dac_bits=8, adc_bits=8, "
+    "full_scale='auto'}"
+)
+
+
+@pytest.mark.parametrize("control", ["random_projection", "band_energies"])
+def test_a_stand_in_is_trained_in_everything_that_its_system_wears(make: Make, seen: list[Any], control: str) -> None:
+    experiment = make(EVERYTHING)
+    found = once(control, experiment)
+    specs = {layer.name: layer.port.spec for layer, _, _ in seen}
+    worn = experiment.systems["lower"].impairments
+    assert worn is not None and set(worn) <= set(specs["layer0"].identity["impairments"])
+    assert specs["layer0"].stateful and specs["layer0"].response.shape == (20 + 1,)
+    assert (found.passes, found.assumed) == (0, ())
+    assert found.test_accuracy > 0.2  # ten classes: it does learn, for all that
+
+
+def test_the_linear_readout_is_of_the_system_that_the_network_is_tested_on(
+    make: Make, measured: list[np.ndarray]
+) -> None:
+    once("linear_readout", make("systems.lower.impairments={change={epoch=3}}"))
+    assert set(presented_for(np.concatenate(measured))) == {Purpose.TEST}  # after any change in training
+    assert len(set(np.concatenate(measured))) == sum(map(len, measured))
 
 
 @pytest.mark.parametrize(
