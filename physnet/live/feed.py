@@ -238,6 +238,8 @@ class LiveFeed(Callback):
             invalid=ports.invalid,
             clipped_drive=ports.clipped_drive,
             clipped_response=ports.clipped_response,
+            parameter_writes=ports.parameter_writes,
+            cache_hits=ports.cache_hits,
             warnings=self._levels["warning"],
             faults=self._levels["fault"],
             events=tuple(self._events),

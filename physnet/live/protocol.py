@@ -97,7 +97,8 @@ class Moment:
         passes_per_second: Over the last seconds; None where nothing is known yet.
         seconds: Since the run began, in s.
         seconds_left: Until the last step, or the budget, in s; None where nothing is known yet.
-        retries, invalid, clipped_drive, clipped_response: See `physnet.records.PassCount`.
+        retries, invalid, clipped_drive, clipped_response, parameter_writes, cache_hits: See
+            `physnet.records.PassCount`.
         warnings: Warnings so far.
         faults: Faults so far.
         events: The last events, oldest first.
@@ -133,6 +134,8 @@ class Moment:
     invalid: int = 0
     clipped_drive: int = 0
     clipped_response: int = 0
+    parameter_writes: int = 0
+    cache_hits: int = 0
     warnings: int = 0
     faults: int = 0
     events: tuple[Event, ...] = ()

@@ -277,9 +277,12 @@ def _counts(moment: Moment) -> list[Text]:
         "clipped response": (moment.clipped_response, "yellow"),
     }
     seen = [(_plural(count, name), style) for name, (count, style) in counts.items() if count]
+    beside = [f"{_plural(moment.parameter_writes, 'write')} of parameters"] if moment.parameter_writes else []
+    beside += [f"{_plural(moment.cache_hits, 'row')} answered from the cache"] if moment.cache_hits else []
+    lines = [passes, Text(f" beside   {', '.join(beside)}")] if beside else [passes]
     for number, (text, style) in enumerate(seen):
         troubles.append(", " if number else "").append(text, style)
-    return [passes, troubles if seen else troubles.append("none", "green")]
+    return [*lines, troubles if seen else troubles.append("none", "green")]
 
 
 def _events(moment: Moment, most: int) -> list[Text]:

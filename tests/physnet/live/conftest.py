@@ -59,7 +59,7 @@ class FakeTrainer:
 
     def step(self, feed: LiveFeed, *, loss: tuple[float, ...] = (0.5, 0.25), passes: int = 20) -> None:
         """Do a step, as the trainer tells it."""
-        count = PassCount(passes=passes, retries=1)
+        count = PassCount(passes=passes, retries=1, parameter_writes=2, cache_hits=3)
         self.network.count += count
         self.passes["train"] += passes
         self.steps_done += 1

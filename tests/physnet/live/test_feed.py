@@ -65,6 +65,7 @@ def test_a_viewer_sees_the_run_from_before_its_first_step_to_its_end(
     assert moment.passes == {"train": 200}
     assert moment.physical_passes == 200
     assert (moment.retries, moment.warnings) == (10, 1)
+    assert (moment.parameter_writes, moment.cache_hits) == (20, 30)
     assert [(event.level, event.message) for event in moment.events] == [
         ("warning", "the lamp flickers"),
         ("fault", "the lamp is out"),

@@ -87,6 +87,15 @@ def test_a_small_terminal_shows_what_matters() -> None:
     assert any(0x2800 < ord(character) <= 0x28FF for character in text)
 
 
+def test_writes_of_parameters_and_answers_from_a_cache_are_shown_where_there_are_any() -> None:
+    assert "parameters" not in "\n".join(screen(View(moment=RUN, keys=True, full=True), 80, 24))
+    moment = Moment(**{**vars(RUN), "parameter_writes": 1234, "cache_hits": 1})
+    (line,) = [line for line in screen(View(moment=moment, keys=True, full=True), 80, 24) if "parameters" in line]
+    assert line.strip() == "beside   1 234 writes of parameters, 1 row answered from the cache"
+    moment = Moment(**{**vars(RUN), "parameter_writes": 1})
+    assert any("1 write of parameters" in line for line in screen(View(moment=moment), 80, 24))
+
+
 def test_a_paused_run_says_why_and_that_its_outputs_are_safe() -> None:
     paused = Moment(**{**vars(RUN), "state": "paused", "reason": "the disk is full"})
     lines = screen(View(moment=paused, keys=True, full=True), 80, 24)
