@@ -136,11 +136,9 @@ class Port:
         self.count = PassCount()
         self.cache = self._make_cache(cache_megabytes) if cache_megabytes else None
         """Responses that need not be measured again; None where all are measured."""
-        tunable: Any = system if isinstance(system, Tunable) else None
-        self.parameters: Mapping[str, DriveSpec] = dict(tunable.parameters) if tunable else {}
+        self._tunable: Tunable | None = system if isinstance(system, Tunable) else None
+        self.parameters: Mapping[str, DriveSpec] = dict(self._tunable.parameters) if self._tunable else {}
         """What can be written to the system; empty for one that is not tunable."""
-        self.values: Mapping[str, NDArray[Any]] = dict(tunable.values) if tunable else {}
-        """What the parameters were when the port was made."""
         self.written: dict[str, NDArray[np.float64]] = {}
         """What was written since the system was opened: it may forget what it is set to when it is left."""
         self.interrupted: Callable[[], None] = lambda: None
@@ -167,6 +165,11 @@ class Port:
     ) -> None:
         with deferred_signals():
             self.system.__exit__(kind, error, trace)
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """Copies of the parameters as they are now; before the first write, what the system starts with."""
+        return {name: np.array(value) for name, value in self._tunable.values.items()} if self._tunable else {}
 
     def configure(self, values: Mapping[str, torch.Tensor | NDArray[Any]]) -> bool:
         """Write parameters of the system, unless they are what was written last.
@@ -200,8 +203,8 @@ class Port:
         began = time.perf_counter()
         try:
             # A control has parameters like the system whose place it takes, and nothing that they could change.
-            if isinstance(self.system, Tunable):
-                self.system.configure({name: value.copy() for name, value in new.items()})
+            if self._tunable is not None:
+                self._tunable.configure({name: value.copy() for name, value in new.items()})
         except (TransportError, OSError) as error:
             raise MeasurementError(
                 f"{self.spec.name} did not take its parameters: {error}. Check that it is on and connected."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,13 @@ class ControlPort(Port):
         real = port.dtype.to_real() if port.dtype.is_complex else port.dtype
         super().__init__(system, seed=port.seed, retries=port.retries, device=port.device, dtype=real)
         # A control has what the network has: numbers to train, though they may do nothing.
-        self.parameters, self.values = port.parameters, port.values
-        self._shuffle = shuffle
+        self.parameters = port.parameters
+        self._stands_for, self._shuffle = port, shuffle
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """Copies of the parameters of the system whose place it takes."""
+        return self._stands_for.values
 
     def measure(self, drive: torch.Tensor | NDArray[Any], passes: Passes, *, ordered: bool = False) -> Reading:
         """Present rows; see `Port.measure`."""
