@@ -70,7 +70,7 @@ def view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--movie",
         choices=("gif", "mp4", "none"),
         default="gif",
-        help="movie of the field; mp4 needs ffmpeg (default: gif)",
+        help="movie of the field; mp4 needs ffmpeg, which the extra movies brings (default: gif)",
     )
     parser.add_argument("--yes", action="store_true", help="a measured system may be driven")
     parser.set_defaults(command=later("view", "view_target"))

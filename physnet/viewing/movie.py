@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import animation, colormaps
+from matplotlib import animation, colormaps, rc_context
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image as Picture
 
-from ..errors import InputError, SessionError
+from ..errors import SessionError
 from .drawing import _CLASSES, _MARKS, COLOURS, PHASES, SIGNED, SIZES, Drawer, Move, proportion
+from .encoder import find_ffmpeg
 from .figures import at, plain
 from .picture import Field, Image, Panel, Points
 
@@ -31,11 +33,8 @@ def check_movie(kind: Movie) -> None:
     Raises:
         InputError: It has no ffmpeg.
     """
-    if kind == "mp4" and not animation.writers.is_available("ffmpeg"):
-        raise InputError(
-            "--movie must be gif or none where there is no ffmpeg, got mp4. Install ffmpeg (https://ffmpeg.org), or "
-            "leave --movie out: a GIF needs nothing but what is installed."
-        )
+    if kind == "mp4":
+        find_ffmpeg()
 
 
 def write_movie(
@@ -54,21 +53,24 @@ def write_movie(
         InputError: There is no ffmpeg for an mp4.
         SessionError: The file can't be written.
     """
-    check_movie(kind)
+    settings: dict[Any, Any] = {"animation.ffmpeg_path": find_ffmpeg()} if kind == "mp4" else {}
     figure, moves, heading = _stage(field, title)
     rate = max(_SLOWEST, min(_RATE, round(len(field.at_F) / _SECONDS)))
-    writer: Any = _SmallGif(field, fps=rate) if kind == "gif" else animation.FFMpegWriter(fps=rate)
     try:
-        with writer.saving(figure, str(path), _DPI):
+        with rc_context(settings), _writer(field, kind, rate).saving(figure, str(path), _DPI) as writer:
             for frame in range(len(field.at_F)):
                 interrupted()
                 for move in moves:
                     move(frame)
                 heading.set_text(plain(f"{title}\n{at(field, frame)}"))
                 writer.grab_frame()
-    except OSError as error:
+    except (OSError, subprocess.CalledProcessError) as error:  # a disk that is full ends ffmpeg
         raise SessionError(f"movie {path} can't be written: {error}. Choose another folder with -o.") from error
     return path
+
+
+def _writer(field: Field, kind: Movie, rate: int) -> Any:
+    return _SmallGif(field, fps=rate) if kind == "gif" else animation.FFMpegWriter(fps=rate, codec="h264")
 
 
 def _stage(field: Field, title: str) -> tuple[Figure, list[Move], Any]:

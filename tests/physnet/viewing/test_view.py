@@ -19,7 +19,6 @@ from physnet.port import Port
 from physnet.viewing import Axis, Curve, Field, Geometry, Image, Panel, Points
 from physnet.viewing.drawing import scale_of
 from physnet.viewing.drives import FEW, choose_drives
-from physnet.viewing.movie import check_movie
 from physnet.viewing.picture import MOST_NUMBERS
 from physnet.viewing.units import prefix
 from physnet.viewing.view import REPEATS, view
@@ -137,13 +136,6 @@ def test_rows_of_a_file_are_shown_and_wrong_ones_are_refused(tmp_path: Path) -> 
     np.save(file, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="a file of numpy"):
         choose_drives(spec, str(file), seed=0)
-
-
-def test_a_movie_without_ffmpeg_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("physnet.viewing.movie.animation.writers.is_available", lambda name: False)
-    with pytest.raises(InputError, match=r"--movie must be gif or none .*Install ffmpeg"):
-        check_movie("mp4")
-    check_movie("gif")
 
 
 def test_a_field_has_a_bounded_size_and_a_value_for_each_frame() -> None:
