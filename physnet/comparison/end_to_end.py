@@ -1,7 +1,8 @@
 """Baselines that are trained end to end, through a model of the physics: the simulator itself, or a fitted twin.
 
 - `backpropagation`: the system answers, the gradient is the simulator's.
-- `in_silico`: a twin is fitted to the system; the network is trained on the twin alone, and tested on the system.
+- `in_silico`: a twin is fitted to the system; the network is trained and validated on the twin alone, and tested on
+  the system.
 - `physics_aware`: the system answers, the gradient is the twin's.
 
 Source:
@@ -159,7 +160,13 @@ class _Course:
             diverged=best.diverged,
             physics=tuple(sorted({port.spec.kind for port in self._ports})),
             drives=tuple(port.spec.drive.channels for port in self._ports),
-            about={"learning_rate": best.rate, "tried": len(tries), "epochs": self._task.epochs, **_told(twins)},
+            about={
+                "learning_rate": best.rate,
+                "tried": len(tries),
+                "epochs": self._task.epochs,
+                **({"validated_on": "twins"} if silico else {}),
+                **_told(twins),
+            },
             **rows_of(self._samples),
         )
 

@@ -291,6 +291,8 @@ class RuleComparison:
             if worst:
                 told = ", ".join(f"{system} {error:.2g}" for system, error in worst.items())
                 yield f"{name}: error of the twins, 0 for exact and 1 for no better than the mean response: {told}"
+            if any(outcome.about.get("validated_on") == "twins" for outcome in found.values()):
+                yield f"{name}: its validation accuracy is what the twins reach, its test accuracy what the systems do"
 
     def _about_options(self, every: Sequence[Outcome]) -> Iterator[str]:
         tuning = self._options.tuning

@@ -32,7 +32,8 @@ class Outcome:
 
     Args:
         test_accuracy: 0 to 1; NaN where the test split was not to be measured, or training diverged too early.
-        validation_accuracy: The best, whose weights were tested, 0 to 1; NaN without validation.
+        validation_accuracy: The best, whose weights were tested, 0 to 1; NaN without validation. Where `about` has
+            `validated_on` = `twins`, they answered it, and not the physics.
         curve: Training passes and validation accuracy of each validation.
         passes: Rows presented to the physics, by purpose.
         passes_per_inference: Rows presented to classify one sample, in all layers.

@@ -104,6 +104,9 @@ def bench():
     text = report(alone, alone.findings()).replace("\n  ", " ")
     assert "backpropagation left out: " in text and "got a measured system" in text
     assert "in_silico: error of the twins" in text
+    assert "in_silico: its validation accuracy is what the twins reach" in text
+    told = as_plain(alone, alone.findings())["baselines"]["in_silico"]["about"]
+    assert told["validated_on"] == "twins"
 
 
 def test_what_leaves_a_baseline_out_is_told(rules: Rules) -> None:
