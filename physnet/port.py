@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,9 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .contracts import Array, DriveSpec, Flag, Passes, PhysicalSystem, Reading, Tunable
-from .drives import check_drive, check_parameter, fit_drive
-from .errors import DriveError, InputError, MeasurementError, ResponseError, TransportError
+from .collected import Collected
+from .contracts import DriveSpec, Flag, Passes, PhysicalSystem, Reading, Tunable
+from .conversion import incoming, native, outgoing
+from .drives import check_parameter
+from .errors import DriveError, InputError, MeasurementError, TransportError
+from .exchange import Exchange
 from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
 from .records import PassCount
@@ -30,63 +32,6 @@ from .seeding import stream
 _TRANSIENT = (MeasurementError, TransportError, OSError)
 # Seconds that a chunk may take on a system that declares what a pass costs.
 _PROMPT = 0.5
-
-
-@dataclass
-class _Collected:
-    """Responses gathered so far, in the order of the request."""
-
-    response: torch.Tensor | None
-    flags: NDArray[np.uint8]
-    done: NDArray[np.bool_]
-    presented: NDArray[np.int64]
-    failures: NDArray[np.int64]
-    started: float = 0.0
-    stopped: float = 0.0
-    shots: int = 1
-    spread: torch.Tensor | None = None
-
-    @classmethod
-    def empty(cls, rows: int) -> _Collected:
-        return cls(
-            None, np.zeros(rows, np.uint8), np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-        )
-
-    def reading(self) -> Reading:
-        assert self.response is not None
-        return Reading(
-            response=self.response,
-            valid=self.done.copy(),
-            flags=self.flags,
-            started=self.started,
-            stopped=self.stopped,
-            shots=self.shots,
-            spread=self.spread,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Exchange:
-    """One call of `system.measure`, as whoever keeps raw data sees it. The arrays are not copies.
-
-    Args:
-        passes: Pass numbers of the rows that were played, in the order played.
-        drive: Those rows, as they were sent to the system: NumPy or torch, in the system's own dtype.
-        reading: What the system returned, in its own dtype (integers of a converter stay integers); it has fewer rows
-            than were played when the call broke half way. None when nothing came back.
-        usable: Shape `(n,)`: whether the port kept the row.
-        fault: What broke; empty for a call that went through.
-        started: POSIX time at which the call began, in s.
-        stopped: POSIX time at which it was over, in s.
-    """
-
-    passes: Passes
-    drive: Array
-    reading: Reading | None
-    usable: NDArray[np.bool_]
-    fault: str
-    started: float
-    stopped: float
 
 
 class Port:
@@ -193,7 +138,7 @@ class Port:
             )
         new = {}
         for name, value in values.items():
-            given = torch.as_tensor(value if isinstance(value, torch.Tensor) else _native(np.asarray(value)))
+            given = torch.as_tensor(value if isinstance(value, torch.Tensor) else native(np.asarray(value)))
             new[name] = check_parameter(self.spec.name, name, self.parameters[name], given).numpy()
         if all(name in self.written and np.array_equal(self.written[name], value) for name, value in new.items()):
             return False
@@ -236,8 +181,8 @@ class Port:
         """
         if ordered and np.any(purpose_of(passes) != Purpose.CALIBRATE):
             raise InputError("rows may be played in order for calibration only: elsewhere drift would become a label.")
-        sent = self._outgoing(drive, passes)
-        collected = _Collected.empty(len(passes))
+        sent = outgoing(self.spec, drive, passes)
+        collected = Collected.empty(len(passes), self.spec.response.shape, dtype=self.dtype, device=self.device)
         keys = self._recall(sent, passes, collected)
         known = collected.done.copy()
         pending = np.arange(len(passes)) if ordered else self.play_order(passes)
@@ -259,10 +204,9 @@ class Port:
             new = np.flatnonzero(~known)
             found = collected.response[torch.from_numpy(new).to(self.device)]
             self.cache.keep([keys[row] for row in new], found, collected.flags[new])
-        collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
         return collected.reading()
 
-    def _recall(self, sent: Any, passes: Passes, collected: _Collected) -> list[bytes]:
+    def _recall(self, sent: Any, passes: Passes, collected: Collected) -> list[bytes]:
         """Take over the responses that are known, and return the keys of all rows; none where nothing is kept.
 
         A calibration and a sentinel ask what the system answers now.
@@ -274,8 +218,8 @@ class Port:
         known = np.flatnonzero(slots >= 0)
         if known.size:
             responses, flags = self.cache.take(slots[known])
-            self._room(collected)[torch.from_numpy(known).to(self.device)] = responses
-            collected.flags[known], collected.done[known] = flags, True
+            collected.put(known, responses)
+            collected.flags[known] = flags
             self.count += PassCount(cache_hits=int(known.size))
         return keys
 
@@ -291,15 +235,8 @@ class Port:
             self.spec.response, dtype=self.dtype, device=self.device, megabytes=megabytes, seed=self.seed
         )
 
-    def _room(self, collected: _Collected) -> torch.Tensor:
-        """Return the tensor that responses are gathered in, made when the first of them comes."""
-        if collected.response is None:
-            shape = (len(collected.done), *self.spec.response.shape)
-            collected.response = torch.zeros(shape, dtype=self.dtype, device=self.device)
-        return collected.response
-
     def _play(
-        self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: _Collected
+        self, drive: Any, passes: Passes, rows: NDArray[np.int64], collected: Collected
     ) -> MeasurementError | TransportError | OSError | None:
         """Present a chunk, keep what is usable and count it, whatever happens. Return the fault, if any."""
         started = time.time() if self.on_exchange is not None else 0.0
@@ -317,7 +254,7 @@ class Port:
                     # The rows it has, and the one it failed on: the others were never played.
                     played = rows[: len(reading) + 1]
             seconds = time.perf_counter() - begun
-            good = self._keep(collected, rows, reading, complete=fault is None)
+            good = 0 if reading is None else self._keep(collected, rows, reading, complete=fault is None)
         except BaseException as error:
             broke = f"{type(error).__name__}: {error}"
             raise
@@ -345,83 +282,17 @@ class Port:
                 )
         return fault
 
+    def _keep(self, collected: Collected, rows: NDArray[np.int64], reading: Reading, *, complete: bool) -> int:
+        device, dtype = self.device, self.dtype
+        response = incoming(self.spec, reading, len(rows), complete=complete, device=device, dtype=dtype)
+        return collected.keep(rows, response, reading)
+
     def play_order(self, passes: Passes) -> NDArray[np.int64]:
         """Return the order in which rows are played: a seeded permutation of their positions."""
         return stream(self.seed, "play order", int(passes[0])).permutation(len(passes))
 
-    def _outgoing(self, drive: torch.Tensor | NDArray[Any], passes: Passes) -> Any:
-        """Check a drive and put it in the form the system takes."""
-        spec = self.spec.drive
-        drive = drive.detach() if isinstance(drive, torch.Tensor) else _native(np.asarray(drive))
-        if len(passes) == 0 or len(drive) != len(passes):
-            raise DriveError(
-                f"drive of {self.spec.name} must have one row per pass number and at least one row, got "
-                f"{len(drive)} rows and {len(passes)} pass numbers."
-            )
-        # Before the conversion: a cast to integers would wrap a wild value, or NaN, into the range.
-        check_drive(self.spec, drive)
-        target = _native(np.empty(0, spec.dtype)).dtype
-        tensor = drive.to(self.spec.device if self.spec.array == "torch" else "cpu")
-        if not (target.is_floating_point or target.is_complex):
-            tensor = (tensor.round() if tensor.is_floating_point() else tensor).to(target)
-            check_drive(self.spec, tensor)
-        fitted = fit_drive(spec, tensor.to(target))
-        return fitted if self.spec.array == "torch" else fitted.numpy().astype(spec.dtype, copy=False)
-
-    def _keep(self, collected: _Collected, rows: NDArray[np.int64], reading: Reading | None, *, complete: bool) -> int:
-        """Store the usable rows of a chunk and return how many there were."""
-        if reading is None:
-            return 0
-        response = self._incoming(reading, len(rows), complete=complete)
-        rows = rows[: len(response)]
-        valid = torch.isfinite(torch.view_as_real(response) if response.is_complex() else response)
-        good = valid.flatten(1).all(dim=1).cpu().numpy()
-        if reading.valid is not None:
-            good &= np.asarray(reading.valid, dtype=np.bool_)
-        if reading.flags is not None:
-            # A response that was triggered or captured at the wrong time may belong to another drive.
-            good &= (np.asarray(reading.flags) & Flag.MISTIMED) == 0
-        kept = rows[good]
-        if not collected.stopped:
-            collected.started = reading.started
-        self._room(collected)[torch.from_numpy(kept).to(self.device)] = response[torch.from_numpy(good).to(self.device)]
-        collected.done[kept] = True
-        if reading.flags is not None:
-            collected.flags[kept] |= np.asarray(reading.flags, dtype=np.uint8)[good]
-        if reading.spread is not None:
-            if collected.spread is None:
-                collected.spread = torch.full_like(self._room(collected), float("nan"))
-            spread = reading.spread if isinstance(reading.spread, torch.Tensor) else _native(reading.spread)
-            spread = spread.detach().to(device=self.device, dtype=self.dtype)
-            collected.spread[torch.from_numpy(kept).to(self.device)] = spread[torch.from_numpy(good).to(self.device)]
-        collected.stopped, collected.shots = reading.stopped, reading.shots
-        return len(kept)
-
-    def _incoming(self, reading: Reading, rows: int, *, complete: bool) -> torch.Tensor:
-        """Check a response and bring it to the port's device."""
-        spec, response = self.spec.response, reading.response
-        found = tuple(response.shape)
-        enough = len(reading) == rows if complete else len(reading) <= rows
-        if not enough or found[1:] != spec.shape:
-            expected = f"({rows if complete else f'at most {rows}'}, {', '.join(map(str, spec.shape))})"
-            raise ResponseError(
-                f"response of {self.spec.name} must have shape {expected}, got {found}. Correct the system, or the "
-                "response shape that it declares."
-            )
-        if isinstance(response, np.ndarray):
-            if response.dtype.kind not in "biufc":
-                raise ResponseError(f"response of {self.spec.name} must be numbers, got dtype {response.dtype}.")
-            response = _native(response)
-        if response.is_complex() and not spec.complex:
-            raise ResponseError(
-                f"response of {self.spec.name} must be real as its spec declares ({spec.dtype}), got "
-                f"{response.dtype}. Declare a complex dtype, or return the modulus."
-            )
-        return response.detach().to(device=self.device, dtype=self.dtype)
-
-    def _give_up(self, collected: _Collected, fault: Exception | None) -> None:
+    def _give_up(self, collected: Collected, fault: Exception | None) -> None:
         missing = int(np.count_nonzero(~collected.done))
-        collected.flags[collected.presented > 1] |= np.uint8(Flag.RETRIED)
         why = "they came back invalid or not finite (NaN or infinite)"
         if fault is not None:
             why = f"the last fault was: {str(fault).rstrip('.')}"
@@ -431,8 +302,3 @@ class Port:
             f"{self.retries} retries: {why}. Check the system, or raise the number of retries."
         )
         raise MeasurementError(message, reading=partial) from fault
-
-
-def _native(array: NDArray[Any]) -> torch.Tensor:
-    """Bring an array of any byte order and layout, read-only ones included, to torch, copying only where it must."""
-    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))

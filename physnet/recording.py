@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import StorageError
-from .port import Exchange, Port
+from .exchange import Exchange
+from .port import Port
 from .raw import RawWriter
 from .trainer import Trainer
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..contracts import Array, Passes
+from ..exchange import Exchange
 from ..passes import fields_of
-from ..port import Exchange
 
 try:  # the same sums as zlib's, up to five times as fast: every byte of a row is summed
     from isal.isal_zlib import crc32

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..contracts import SystemSpec
 from ..errors import SessionError, StorageError
-from ..port import Exchange
+from ..exchange import Exchange
 from ..session import disk
 from .files import listed
 from .layout import FOLDER, numbers_in

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ..contracts import Array
 from ..errors import InputError
+from ..exchange import Exchange
 from ..network import Network
 from ..passes import Purpose, pass_numbers
-from ..port import Exchange, Port
+from ..port import Port
 from ..raw.hashes import hashed
 from ..seeding import derive_seed, torch_stream
 from .fit import Twin, fit_pairs

@@ -20,11 +20,12 @@ from physnet import trainer as trainer_module
 from physnet.contracts import DriveSpec, Passes, Reading, ResponseSpec, SystemSpec
 from physnet.encoders import Absolute
 from physnet.errors import DriveError, FaultError, InputError, MeasurementError, Stopped, StorageError
+from physnet.exchange import Exchange
 from physnet.forecast import count_passes
 from physnet.layer import PhysicalLayer
 from physnet.network import LabelSlots, Network
 from physnet.passes import fields_of
-from physnet.port import Exchange, Port
+from physnet.port import Port
 from physnet.records import EpochRecord, RunResult, Snapshot, StepRecord
 from physnet.rules.base import LocalRule, Refeeds
 from physnet.rules.dfa import DirectFeedbackAlignment

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from physnet.drivers.boards.stream import ByteStream
 from physnet.drivers.transport import QUIET, Deadline, Transport
 from physnet.drivers.watched import WatchedTransport
-from physnet.port import Exchange
+from physnet.exchange import Exchange
 from physnet.simulators.instruments.faults import ANSWER_FAULTS, BLOCK_FAULTS, FaultKind, FaultPlan
 from physnet.simulators.instruments.frame_faults import BOARD_FAULTS
 

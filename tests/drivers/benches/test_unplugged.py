@@ -19,8 +19,9 @@ from physnet.drivers.benches.config import bench_from
 from physnet.drivers.benches.make import build
 from physnet.encoders import Bias, Levels
 from physnet.errors import MeasurementError
+from physnet.exchange import Exchange
 from physnet.passes import Purpose, pass_numbers
-from physnet.port import Exchange, Port
+from physnet.port import Port
 from physnet.simulators.instruments.serve import Simulation
 
 from . import speckle_board, speckle_room, wire_bench

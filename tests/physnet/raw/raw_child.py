@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from physnet.contracts import DriveSpec, Reading, ResponseSpec, SystemSpec
 from physnet.errors import StorageError
-from physnet.port import Exchange
+from physnet.exchange import Exchange
 from physnet.raw import RawWriter, open_raw
 
 

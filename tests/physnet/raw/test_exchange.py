@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from physnet.contracts import Flag, Passes, Reading, SystemSpec
 from physnet.errors import MeasurementError, ResponseError
+from physnet.exchange import Exchange
 from physnet.passes import Purpose, pass_numbers
-from physnet.port import Exchange, Port
+from physnet.port import Port
 from physnet.raw import RawRows, RawWriter, open_raw
 
 

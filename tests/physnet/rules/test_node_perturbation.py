@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from physnet.exchange import Exchange
 from physnet.layer import PhysicalLayer
 from physnet.learning import learn_minibatch
 from physnet.network import Network
-from physnet.port import Exchange
 from physnet.rules.mono_forward import MonoForward
 from physnet.rules.node_perturbation import NodePerturbation
 from tests.physnet.rules.rehearsal import CLASSES, SAMPLES, first_gradient, make_batch
