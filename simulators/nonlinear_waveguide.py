@@ -30,14 +30,12 @@ from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
-from .acoustic_numba import is_available
 from .pulse_detectors import EnergyDetector
 from .pulse_line import Numerics, PulseLine
 from .pulse_shaper import Pulse, Shaper
 from .waveguide_medium import TimeGrid, Waveguide, describe
-from .waveguide_numba import NumbaSolver
-from .waveguide_solver import Extrapolated, Propagated, PulseSolver
-from .waveguide_torch import TorchSolver
+from .waveguide_routes import Backend, choose, maker
+from .waveguide_solver import Propagated
 from .waveguide_view import WaveguideView
 
 _SIDES = 3  # a spectrum has room to grow to so many times the shaper's span
@@ -94,8 +92,9 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
         window: In s. None for three inverse widths of a band and what dispersion spreads the span one and a half times,
             and for a bin in each band of the response.
         precision: `single` or `double`.
-        backend: What steps the field: `torch`, `numba` (several times faster on a CPU; single precision, without
-            self-steepening), `auto` chooses.
+        backend: What steps the field: `torch`; `numba` (several times faster on a CPU) and `cuda` (a row stays on a
+            multiprocessor of a CUDA device, up to 4 096 samples), both in single precision and without self-steepening;
+            `graph` (torch on a CUDA device, launched as graphs); `auto` chooses.
         phase_limit: Largest nonlinear phase of a step in rad.
         edge_limit: Largest share of energy at the edges of window or spectrum.
         seconds_per_pass: Declared cost of a row in s: a frame of the shaper's liquid crystal.
@@ -141,7 +140,7 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
         samples: Annotated[int, Field(ge=128, le=16384)] | None = None,
         window: Annotated[float, Field(gt=0)] | None = None,
         precision: Literal["single", "double"] = "single",
-        backend: Literal["auto", "torch", "numba"] = "auto",
+        backend: Backend = "auto",
         phase_limit: Annotated[float, Field(gt=0)] = 0.25,
         edge_limit: Annotated[float, Field(gt=0)] = 1e-3,
         seconds_per_pass: Annotated[float, Field(ge=0)] = 0.02,
@@ -151,10 +150,9 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
         for label, count in (("drives", drives), ("responses", responses), ("steps", steps)):
             if count < 1:
                 raise SpecError(f"{label} of {name} must be >= 1, got {count}.")
-        if order not in (2, 4) or precision not in ("single", "double") or backend not in ("auto", "torch", "numba"):
+        if order not in (2, 4) or precision not in ("single", "double"):
             raise SpecError(
-                f"order, precision and backend of {name} must be 2 or 4, single or double, and auto, torch or numba, "
-                f"got {order}, {precision!r} and {backend!r}."
+                f"order and precision of {name} must be 2 or 4, and single or double, got {order} and {precision!r}."
             )
         for label, value in (("span", span), ("phase_limit", phase_limit), ("edge_limit", edge_limit)):
             if not 0 < value < math.inf:
@@ -182,19 +180,8 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
             dtype=torch.float32 if single else torch.float64, device=device,
         )  # fmt: skip
         self._device, self._waveguide, self._grid = torch.device(device), waveguide, grid
-        refused = _why_not_compiled(single, self_steepening, self._device)
-        if backend == "numba" and refused:
-            raise SpecError(f"backend of {name} must be 'torch' or 'auto' {refused}, got 'numba'.")
-        compiled = backend != "torch" and not refused
-
-        def make(guide: Waveguide, count: int) -> PulseSolver:
-            if order == 4:
-                return Extrapolated(lambda number: plain(guide, number), steps=count)
-            return plain(guide, count)
-
-        def plain(guide: Waveguide, count: int) -> PulseSolver:
-            return NumbaSolver(guide, grid, steps=count) if compiled else TorchSolver(guide, grid, steps=count, **kinds)
-
+        solver = choose(backend, waveguide, grid, precision=precision, device=self._device, name=name)
+        make = maker(solver, grid, order=order, precision=precision, device=self._device)
         self._line = PulseLine(
             shaper=shaper, detector=detector, solver=make(waveguide, steps),
             band=span / drives, dispersed=waveguide.spread(span), phase_limit=phase_limit, edge_limit=edge_limit,
@@ -222,7 +209,7 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
                 "model": "NonlinearWaveguide", **describe(waveguide), "pulse": pulse, "duration": duration,
                 "energy": energy, "span": span, "spot": spot, "modulator": modulator, "response": response,
                 "response_span": response_span, "samples": samples, "window": window, "steps": steps, "order": order,
-                "precision": precision, "compiled": compiled,
+                "precision": precision, "compiled": solver in ("numba", "cuda"), "solver": solver,
                 "nonlinear_length": _finite(waveguide.nonlinear_length(source.peak)),
                 "dispersion_length": _finite(waveguide.dispersion_length(source.t0)),
             },
@@ -293,17 +280,6 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
 
 def _finite(length: float) -> float | None:
     return length if math.isfinite(length) else None
-
-
-def _why_not_compiled(single: bool, self_steepening: bool, device: torch.device) -> str:
-    """Return the reason why compiled code can't step the field; empty if it can."""
-    if not is_available():
-        return "where numba is not installed (pip install 'physnet[fast]' brings it)"
-    if device.type != "cpu":
-        return f"on {device}"
-    if not single:
-        return "in double precision"
-    return "with self-steepening" if self_steepening else ""
 
 
 def _drive_spec(name: str, drives: int, modulator: str, signed: bool, phase_range: float | None) -> DriveSpec:

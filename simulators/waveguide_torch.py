@@ -5,6 +5,7 @@ Axis letters: N rows; T samples in time; F bins of the spectrum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -62,16 +63,10 @@ class TorchSolver(PulseSolver):
         """Propagate pulses of shape `(n, samples)`, complex, sqrt(W)."""
         field_NT = field_NT.to(self._device, self._dtype)
         rows = len(field_NT)
-        on_cpu = self._device.type == "cpu"
-        height = HEIGHT if on_cpu else rows
+        height = self._height(rows)
         missing = -rows % height
         chunks = torch.nn.functional.pad(torch.view_as_real(field_NT), (0, 0, 0, 0, 0, missing))
-        parts = torch.split(torch.view_as_complex(chunks), height)
-        if on_cpu:
-            with lone_threads(torch.get_num_threads()) as pool:
-                ends = list(pool.map(self._watched, parts))
-        else:
-            ends = [self._watched(part) for part in parts]
+        ends = self._all_watched(torch.split(torch.view_as_complex(chunks), height))
         field, phase, time_edge, spectrum_edge = (torch.cat(found)[:rows] for found in zip(*ends, strict=True))
         return Propagated(field_NT=field, phase_N=phase, time_edge_N=time_edge, spectrum_edge_N=spectrum_edge)
 
@@ -81,6 +76,17 @@ class TorchSolver(PulseSolver):
         for steps in self.segments:
             field_NT, _ = self._segment(field_NT, steps)
         return field_NT
+
+    def _height(self, rows: int) -> int:
+        """Return the rows of a chunk."""
+        return HEIGHT if self._device.type == "cpu" else max(1, rows)
+
+    def _all_watched(self, chunks: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
+        """Propagate chunks, side by side on a CPU."""
+        if self._device.type != "cpu":
+            return [self._watched(chunk) for chunk in chunks]
+        with lone_threads(torch.get_num_threads()) as pool:
+            return list(pool.map(self._watched, chunks))
 
     @torch.no_grad()
     def _watched(self, field_NT: torch.Tensor) -> tuple[torch.Tensor, ...]:

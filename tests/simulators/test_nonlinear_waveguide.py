@@ -211,8 +211,12 @@ def test_a_row_that_leaves_the_window_or_the_spectrum_is_named_and_the_rows_befo
         ({"responses": 60, "window": 5e-12}, "response_span must be"),
         ({"phase_range": 1.0, "modulator": "amplitude"}, "phase_range of"),
         ({"signed": True}, "a phase has no sign"),
-        ({"backend": "numba", "self_steepening": True}, "with self-steepening"),
-        ({"backend": "numba", "precision": "double"}, "in double precision"),
+        ({"backend": "numba", "self_steepening": True}, "got 'numba': it knows no self-steepening"),
+        ({"backend": "numba", "precision": "double"}, "got 'numba': it works in single precision"),
+        ({"backend": "cuda", "precision": "double"}, "got 'cuda': its kernel works in single precision"),
+        ({"backend": "cuda"}, "CUDA kernels run on cuda, and the device is cpu"),
+        ({"backend": "graph"}, "graphs are launched on cuda, and the device is cpu"),
+        ({"backend": "metal"}, "must be one of auto, torch, numba, cuda, graph, got 'metal'"),
         ({"duration": 0.0}, "duration of a pulse must be > 0 s"),
         ({"span": 40e12}, "half the bandwidth"),
         ({"steps": 0}, "steps of nonlinear_waveguide must be >= 1"),
@@ -225,9 +229,9 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
 
 
 def test_it_does_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("physnet.simulators.nonlinear_waveguide.is_available", lambda: False)
+    monkeypatch.setattr("physnet.simulators.waveguide_routes.is_available", lambda: False)
     assert not line().spec.identity["compiled"]
-    with pytest.raises(SpecError, match="where numba is not installed"):
+    with pytest.raises(SpecError, match="numba is not installed"):
         line(backend="numba")
 
 

@@ -13,11 +13,13 @@ import torch
 
 from benchmarks.validation_cases.waveguide_pulses import DISPERSION_LENGTH, T0, error, guide, soliton
 from physnet.errors import SpecError
+from physnet.simulators.nonlinear_waveguide import NonlinearWaveguide
 from physnet.simulators.waveguide_cuda import CudaSolver, why_not_resident
 from physnet.simulators.waveguide_cuda_tables import lay_out
 from physnet.simulators.waveguide_medium import Complexes, TimeGrid, Waveguide
 from physnet.simulators.waveguide_solver import Propagated
 from physnet.simulators.waveguide_torch import TorchSolver
+from physnet.testing import random_drives
 
 EPSILON = 2.0**-24
 LENGTHS = [128, 256, 512, 1024, 2048, 4096]
@@ -129,10 +131,9 @@ def test_large_phases_turn_as_far_as_they_should(interpreter: Callable[..., Any]
     waveguide = guide(beta2=0.0, length=length)
     field = torch.from_numpy(np.array([[1.0], [3.0], [5.0]]) * soliton(grid, 1, 0.0).real) + 0j
     phase = waveguide.gamma * field.abs().square() * length
-    assert (
-        7 < float(phase[0].max()) < float(phase.max()) == pytest.approx(200.0)
-    )  # 200 rad in 4 steps: 32 quadrants each
-    end = interpreter(propagated, waveguide, grid, 4, field).field_NT.to(torch.complex128)
+    assert 7 < float(phase[0].max()) < float(phase.max()) == pytest.approx(200.0)
+    # 5 steps to 4 stations: eight half ones, in which a mistake of quadrants cancels, and a whole one of 26.
+    end = interpreter(propagated, waveguide, grid, 5, field).field_NT.to(torch.complex128)
     # Two transforms before a phase round the field by up to 4 epsilon, thus the power by 8, its square and its product
     # with the gain by 1 each: 200 rad of phase are off by 10 of it. A quadrant adds 2, the expected phase 4.
     assert (end - field * torch.exp(1j * phase)).abs().max() < 16 * EPSILON * 200 * field.abs().max()
@@ -165,6 +166,24 @@ def test_what_the_kernel_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "the device is meta" in str(why_not_resident(guide(), short, "meta"))
     with pytest.raises(SpecError, match="got 'cuda': the kernel knows no self-steepening"):
         CudaSolver(guide(self_steepening=True), short, steps=3, device="cpu")
+
+
+def responses(backend: str) -> tuple[torch.Tensor, str]:
+    options: dict[str, Any] = {"drives": 7, "responses": 12, "samples": 128, "steps": 3, "length": 0.1}
+    system = NonlinearWaveguide(**options, order=4, backend=backend)
+    drive = random_drives(system.spec, rows=3, seed=0)
+    assert isinstance(drive, torch.Tensor)
+    found = system.measure(drive, np.arange(3)).response
+    assert isinstance(found, torch.Tensor)
+    return found, system.spec.identity["solver"]
+
+
+def test_a_system_is_stepped_by_it_on_request(interpreter: Callable[..., Any]) -> None:
+    plain, _ = responses("torch")
+    found, solver = interpreter(responses, "cuda")
+    assert solver == "cuda"
+    # 9 steps of some 4 roundings of 2^-24 each, added at random: 4e-7 of the field, twice of an energy.
+    assert 0 < (found - plain).abs().max() < 2e-6 * plain.max()
 
 
 @pytest.mark.gpu
