@@ -199,6 +199,8 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
                 seed=derive_seed(experiment.seed, f"port {section.system}"),
                 retries=experiment.training.retries,
                 device=device,
+                dark_rows=experiment.session.dark_rows,
+                reference_rows=experiment.session.reference_rows,
                 cache_megabytes=experiment.training.cache_megabytes if system.spec.repeatable else 0.0,
             )
         port = ports[section.system]

@@ -42,5 +42,5 @@ class Budget:
         spent = sum(passes.values()) - passes["calibrate"] - passes.get(REPEATED, 0)
         if trainer.steps.ahead:
             # What those on their way have taken is part of what is ahead.
-            spent += trainer.steps.landed - passes["train"]
+            spent -= trainer.steps.aloft
         return spent + trainer.passes_ahead(ahead) > budget

@@ -85,3 +85,16 @@ def incoming(
 def native(array: NDArray[Any]) -> torch.Tensor:
     """Bring an array of any byte order and layout, read-only ones included, to torch, copying only where it must."""
     return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+
+
+def joined(*parts: Any) -> Any:
+    """Put batches of one array library behind each other."""
+    return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts)
+
+
+def real_rows(response: Any) -> NDArray[np.float64]:
+    """Return responses as rows of real numbers; a complex one as its two parts."""
+    tensor = torch.as_tensor(response)
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    return tensor.flatten(1).cpu().numpy().astype(np.float64)

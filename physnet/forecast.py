@@ -21,12 +21,14 @@ from .feeding import learning_rows
 from .greedy import learn_layer
 from .learning import learn_minibatch
 from .network import Network
+from .passes import Purpose
 from .port import Port
 from .records import PassCount, RunPlan
 from .rules.base import Batch
 from .seeding import stream
 from .session import layout
 from .session.space import RESERVE_BYTES
+from .standing import charge
 from .trainer import Trainer
 
 _CHECKPOINTS = 4  # the last three, and the best
@@ -109,7 +111,8 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
     standardise = layers x hypotheses x min(standardise_rows // hypotheses, training samples); train = epochs x the rows
     that the rule presents of each minibatch in each layer (in the greedy schedule: for each layer, in it and in those
     below it); validate = validations x layers x inference rows of the validation samples; test = layers x inference
-    rows of the test samples; sentinel = (epochs + 1) x systems x sentinels.
+    rows of the test samples; sentinel = (epochs + 1) x systems x sentinels; dark and reference = what ports place in
+    each of these presentations.
 
     Nothing is driven, and afterwards the trainer is as fresh as before.
 
@@ -129,23 +132,25 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
     cached = [port.cache is not None for port in network.ports]
     with stood_in(network) as stand_ins:
 
-        def take(purpose: str, times: int) -> None:
+        def take(purpose: Purpose, times: int) -> None:
             """Add what went through the ports since the last time, so many times over."""
-            rows = 0
+            rows: dict[str, int] = {}
             for port, stand_in in stand_ins.items():
-                rows += times * port.count.passes
+                charge(rows, purpose, port.count)
                 totals[names[port]][0] += times * port.count.passes
                 totals[names[port]][1] += times * stand_in.calls
                 totals[names[port]][2] += times * port.count.parameter_writes
                 port.count, stand_in.calls = PassCount(), 0
-            purposes[purpose] = purposes.get(purpose, 0) + rows
+                port.placed.forget()
+            for name, count in rows.items():
+                purposes[name] = purposes.get(name, 0) + times * count
 
         hypotheses = len(rule.training_rows(network, _batch(trainer, 2, 0))) // 2
         rows = learning_rows(
             network, rule, _batch(trainer, min(options.standardise_rows // hypotheses, samples["train"]), 0)
         )
         _present(network, *rows)
-        take("standardise", 1)
+        take(Purpose.STANDARDISE, 1)
         whole, left = divmod(samples["train"], trainer.batch_size)
         if left == 1 < trainer.batch_size and whole:
             # A single sample joins the minibatch before it.
@@ -159,12 +164,14 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
                         learn_layer(network, rule, trainer.learners, batch, place=0, number=number)
                 else:
                     learn_minibatch(network, rule, trainer.learners, batch, place=0)
-                take("train", times * options.epochs)
+                take(Purpose.TRAIN, times * options.epochs)
         # Layer by layer, each validation goes as far up as the layer that learns.
         depths = range(1, len(network) + 1) if options.schedule == "greedy" else (len(network),)
-        validations = [("validation", "validate", options.epochs // options.validate_every, depth) for depth in depths]
+        validations = [
+            ("validation", Purpose.VALIDATE, options.epochs // options.validate_every, depth) for depth in depths
+        ]
         purposes["validate"] = purposes["test"] = 0
-        for part, purpose, times, depth in (*validations, ("test", "test", 1, len(network))):
+        for part, purpose, times, depth in (*validations, ("test", Purpose.TEST, 1, len(network))):
             batches = divmod(samples[part], options.evaluation_batch)
             for size, often in ((options.evaluation_batch, batches[0]), (batches[1], 1)):
                 if size and often and times:

@@ -20,6 +20,7 @@ from .contracts import Stateful
 from .errors import InputError, SpecError
 from .interrupts import deferred_signals
 from .layer import PhysicalLayer
+from .passes import DEEPEST
 from .port import Port
 from .records import PassCount
 
@@ -80,6 +81,11 @@ class Network:
             raise SpecError(
                 "layers on one system must share one port, got two ports on it. Make one Port, or name one section of "
                 "[systems] in both layers."
+            )
+        if len(self.layers) > DEEPEST and any(port.placed.rows for port in self.ports):
+            raise SpecError(
+                f"a network among whose rows dark or reference rows are placed must have at most {DEEPEST} layers, got "
+                f"{len(self.layers)}. Set session.dark_rows and session.reference_rows to 0."
             )
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
@@ -149,6 +155,20 @@ class Network:
         """
         for layer in self:
             layer.write_parameters()
+
+    def placed(self) -> dict[str, NDArray[Any]]:
+        """Return what systems answered at first to placed rows, as `placed/<number>/<kind>`."""
+        return {
+            f"placed/{number}/{kind}": answer
+            for number, port in enumerate(self.ports)
+            for kind, answer in port.placed.arrays().items()
+        }
+
+    def restore_placed(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `placed` returned, perhaps among others."""
+        for number, port in enumerate(self.ports):
+            head = f"placed/{number}/"
+            port.placed.restore({name.removeprefix(head): arrays[name] for name in arrays if name.startswith(head)})
 
     def memories(self) -> dict[str, NDArray[Any]]:
         """Return copies of what stateful systems remember, as `system/<number>/<name>`. Benches keep theirs."""

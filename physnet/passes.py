@@ -26,14 +26,22 @@ class Purpose(enum.IntEnum):
     CONTROL = 5
     CALIBRATE = 6
     SENTINEL = 7
+    DARK = 8
+    REFERENCE = 9
 
+
+PLACED = (Purpose.DARK, Purpose.REFERENCE)
+"""What a port plays of its own among the rows it is asked for."""
 
 # Bits per field, most significant first: 4 + 14 + 18 + 6 + 21 = 63, so that a number is a non-negative int64.
 _FIELDS = (("purpose", 4), ("epoch", 14), ("step", 18), ("layer", 6), ("row", 21))
 MOST_EPOCHS = 1 << dict(_FIELDS)["epoch"]
 """Epochs that pass numbers can tell apart."""
-# Of the layer's six bits, the lower four tell a control's layer; the upper two, what it presents the row for.
+# In the number of a control or of a placed row, the lower four of the layer's six bits tell the layer; the upper two,
+# what was presented.
 _FOLDED = 4
+DEEPEST = 1 << _FOLDED
+"""Layers of a network that numbers of controls and of placed rows can tell apart."""
 
 
 def pass_numbers(
@@ -76,8 +84,8 @@ def purpose_of(passes: Passes) -> Passes:
 def fields_of(passes: Passes) -> dict[str, Passes]:
     """Return what pass numbers are made of: `purpose`, `epoch`, `step`, `layer` and `row`, each of shape `(n,)`.
 
-    The step is counted within its epoch. In the number of a control, the layer also says what the control presented
-    the row for (see `as_control`).
+    The step is counted within its epoch. In the number of a control or of a placed row, the layer also says what was
+    presented (see `as_control`, `as_placed`).
     """
     found, rest = {}, passes
     for name, bits in reversed(_FIELDS):
@@ -98,19 +106,49 @@ def as_control(passes: Passes) -> Passes:
     Raises:
         InputError: Another purpose, or a layer above the 16th.
     """
+    return _folded(passes, Purpose.CONTROL, "a control's passes", "Leave controls out for a deeper network.")
+
+
+def may_be_placed_among(passes: Passes) -> bool:
+    """Whether a port may place rows of its own among these: where a network standardises, trains, validates or tests.
+
+    Elsewhere the order itself may be what is asked for, or the rows are such rows themselves.
+    """
+    return bool(passes.size) and int(purpose_of(passes).max()) <= Purpose.TEST
+
+
+def as_placed(passes: Passes, purpose: Purpose) -> Passes:
+    """Return the numbers of rows that a port places among those of a presentation, each different from all others.
+
+    Args:
+        passes: Shape `(n,)`: the first few of the presentation, as many as are placed.
+        purpose: One of `PLACED`.
+
+    Raises:
+        InputError: The presentation is for another purpose, or of a layer above the 16th.
+    """
+    what = "passes among which dark or reference rows are placed"
+    return _folded(passes, purpose, what, "Leave those rows out for a deeper network.")
+
+
+def _folded(passes: Passes, into: Purpose, what: str, way_out: str) -> Passes:
+    """Return numbers of another purpose that keep what the rows are presented for in the upper bits of the layer."""
     bits = dict(_FIELDS)
     top = bits["row"] + _FOLDED
     shift = sum(bits.values()) - bits["purpose"]
     purpose, rest = passes >> shift, passes & ((1 << shift) - 1)
     if passes.size and (int(purpose.max()) > Purpose.TEST or int((rest >> top & 3).max()) > 0):
         raise InputError(
-            f"a control's passes must be for standardising, training, validation or test, in at most {1 << _FOLDED} "
-            f"layers, got number {int(passes.max())}. Leave controls out for a deeper network."
+            f"{what} must be for standardising, training, validation or test, in at most {DEEPEST} layers, got "
+            f"number {int(passes.max())}. {way_out}"
         )
-    return np.int64(Purpose.CONTROL) << shift | purpose << top | rest
+    return np.int64(into) << shift | purpose << top | rest
 
 
 def presented_for(passes: Passes) -> Passes:
-    """Return what each row is presented for, as a number of `Purpose`; a control's is what it does in its own run."""
+    """Return what each row is presented for, as a number of `Purpose`.
+
+    A control's is what it does in its own run, a placed row's what it was placed among.
+    """
     purpose, layer = purpose_of(passes), fields_of(passes)["layer"]
-    return np.where(purpose == Purpose.CONTROL, layer >> _FOLDED, purpose)
+    return np.where(np.isin(purpose, (Purpose.CONTROL, *PLACED)), layer >> _FOLDED, purpose)

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from .collected import Collected
 from .contracts import DriveSpec, Flag, Passes, PhysicalSystem, Reading, Tunable
-from .conversion import incoming, native, outgoing
+from .conversion import incoming, joined, native, outgoing
 from .drives import check_parameter
 from .errors import DriveError, InputError, MeasurementError, TransportError
 from .exchange import Exchange
 from .interrupts import deferred_signals
 from .passes import Purpose, purpose_of
+from .placed_rows import PlacedRows
 from .records import PassCount
 from .response_cache import ResponseCache
-from .seeding import stream
+from .seeding import derive_seed, stream
 
 # What a bench throws when a cable, a trigger or a network fails. Anything else (a TypeError, say) is a mistake in the
 # system's code: presenting the rows again would only hide it.
@@ -48,11 +49,13 @@ class Port:
         device: torch device of the responses handed upwards.
         dtype: Their real type; complex responses get the matching complex type.
         chunk: Most rows of one call; the system's own `max_batch` when smaller. None: no limit of the port's own.
+        dark_rows: Rows without drive that are placed among those of each presentation; see `PlacedRows`.
+        reference_rows: Rows that are the same drives each time, likewise.
         cache_megabytes: Memory for responses that are given again instead of measured again, in MB; 0 keeps none. For
             systems that declare themselves repeatable.
 
     Raises:
-        InputError: A cache for a system that does not repeat itself.
+        InputError: A cache for a system that does not repeat itself, or dark rows for one that can't be switched off.
         DriveError, ResponseError: In `measure`; the drive was not sent, the response was not used.
     """
 
@@ -65,6 +68,8 @@ class Port:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         chunk: int | None = None,
+        dark_rows: int = 0,
+        reference_rows: int = 0,
         cache_megabytes: float = 0.0,
     ) -> None:
         self.system = system
@@ -81,6 +86,10 @@ class Port:
         self.count = PassCount()
         self.cache = self._make_cache(cache_megabytes) if cache_megabytes else None
         """Responses that need not be measured again; None where all are measured."""
+        self.placed = PlacedRows(
+            self.spec, dark=dark_rows, references=reference_rows, seed=derive_seed(seed, "reference rows")
+        )
+        """Dark and reference rows that are played among the others."""
         self._tunable: Tunable | None = system if isinstance(system, Tunable) else None
         self.parameters: Mapping[str, DriveSpec] = dict(self._tunable.parameters) if self._tunable else {}
         """What can be written to the system; empty for one that is not tunable."""
@@ -181,12 +190,29 @@ class Port:
         """
         if ordered and np.any(purpose_of(passes) != Purpose.CALIBRATE):
             raise InputError("rows may be played in order for calibration only: elsewhere drift would become a label.")
-        sent = outgoing(self.spec, drive, passes)
+        sent, asked = outgoing(self.spec, drive, passes), slice(len(passes))
+        placed = self.placed.among(passes)
+        if placed is not None:
+            passes, sent = np.concatenate([passes, placed.passes]), joined(sent, placed.sent)
         collected = Collected.empty(len(passes), self.spec.response.shape, dtype=self.dtype, device=self.device)
-        keys = self._recall(sent, passes, collected)
+        keys = self._recall(sent[asked], passes[asked], collected)
         known = collected.done.copy()
         pending = np.arange(len(passes)) if ordered else self.play_order(passes)
-        pending = pending[~known[pending]]
+        # Where nothing is driven, there is nothing to place rows among.
+        pending = pending[~known[pending]] if not known[asked].all() else pending[:0]
+        self._play_all(sent, passes, pending, collected, asked)
+        if self.cache is not None and keys and collected.response is not None and collected.spread is None:
+            new = np.flatnonzero(~known[asked])
+            found = collected.response[torch.from_numpy(new).to(self.device)]
+            self.cache.keep([keys[row] for row in new], found, collected.flags[new])
+        if placed is not None and pending.size:
+            self.placed.take(placed.passes, collected.reading(slice(asked.stop, None)))
+        return collected.reading(asked)
+
+    def _play_all(
+        self, sent: Any, passes: Passes, pending: NDArray[np.int64], collected: Collected, asked: slice
+    ) -> None:
+        """Present rows, in the order given, until all of them are usable, or one has failed too often."""
         last_fault: Exception | None = None
         while pending.size:
             self.interrupted()
@@ -198,13 +224,8 @@ class Port:
             if fault is not None:
                 self.on_fault(f"{self.spec.name}: {fault} ({len(again)} rows are presented again)")
             if np.any(collected.failures[again] > self.retries):
-                self._give_up(collected, last_fault)
+                self._give_up(collected, asked, last_fault)
             pending = np.concatenate([pending, again])
-        if self.cache is not None and keys and collected.response is not None and collected.spread is None:
-            new = np.flatnonzero(~known)
-            found = collected.response[torch.from_numpy(new).to(self.device)]
-            self.cache.keep([keys[row] for row in new], found, collected.flags[new])
-        return collected.reading()
 
     def _recall(self, sent: Any, passes: Passes, collected: Collected) -> list[bytes]:
         """Take over the responses that are known, and return the keys of all rows; none where nothing is kept.
@@ -264,6 +285,7 @@ class Port:
                 retries=int(np.count_nonzero(collected.presented[played])),
                 invalid=len(played) - good,
                 clipped_response=int(np.count_nonzero(collected.flags[played] & Flag.CLIPPED)),
+                **self.placed.counted(passes[: len(played)]),
                 seconds=time.perf_counter() - begun if good == 0 else seconds,
             )
             collected.presented[played] += 1
@@ -291,12 +313,12 @@ class Port:
         """Return the order in which rows are played: a seeded permutation of their positions."""
         return stream(self.seed, "play order", int(passes[0])).permutation(len(passes))
 
-    def _give_up(self, collected: Collected, fault: Exception | None) -> None:
+    def _give_up(self, collected: Collected, asked: slice, fault: Exception | None) -> None:
         missing = int(np.count_nonzero(~collected.done))
         why = "they came back invalid or not finite (NaN or infinite)"
         if fault is not None:
             why = f"the last fault was: {str(fault).rstrip('.')}"
-        partial = None if collected.response is None else collected.reading()
+        partial = None if collected.response is None else collected.reading(asked)
         message = (
             f"{self.spec.name} gave no usable response for {missing} of {len(collected.done)} rows after "
             f"{self.retries} retries: {why}. Check the system, or raise the number of retries."

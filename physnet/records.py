@@ -28,6 +28,8 @@ class PassCount:
         clipped_response: Rows flagged as clipped by the system.
         parameter_writes: Times that parameters of the system were written. A write presents nothing.
         cache_hits: Rows answered from a cache. They are not passes.
+        dark: Rows of those presented that the port placed among the others, without drive.
+        reference: The same of its reference drives.
         seconds: Time spent inside the system, in s.
     """
 
@@ -38,7 +40,14 @@ class PassCount:
     clipped_response: int = 0
     parameter_writes: int = 0
     cache_hits: int = 0
+    dark: int = 0
+    reference: int = 0
     seconds: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """Rows presented because somebody asked for their responses: all but those that the port placed."""
+        return self.passes - self.dark - self.reference
 
     def __add__(self, other: PassCount) -> PassCount:
         return PassCount(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .allowed_drives import random_drives
+from .conversion import real_rows
 from .network import Network
 from .passes import Purpose, pass_numbers
 from .records import SentinelRecord, Tensors
@@ -60,7 +59,7 @@ class Sentinels:
             if drive is None:
                 continue
             passes = pass_numbers(Purpose.SENTINEL, epoch=epoch, step=look, layer=number, rows=self.rows)
-            answer_NR = _flat(port.measure(drive, passes).response)
+            answer_NR = real_rows(port.measure(drive, passes).response)
             first_NR = self._first.setdefault(number, answer_NR)
             last_NR = self._last.get(number)
             records.append(
@@ -114,10 +113,3 @@ def change(now_NR: NDArray[np.float64], then_NR: NDArray[np.float64]) -> float:
         return float("nan")
     spread = float(np.sqrt(np.mean(np.square(then_NR - then_NR.mean(0)))))
     return float(np.sqrt(np.mean(np.square(now_NR - then_NR)))) / spread if spread > 0 else float("nan")
-
-
-def _flat(response: Any) -> NDArray[np.float64]:
-    tensor = torch.as_tensor(response)
-    if tensor.is_complex():
-        tensor = torch.view_as_real(tensor)
-    return tensor.flatten(1).cpu().numpy().astype(np.float64)

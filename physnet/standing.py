@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import SessionError
 from .passes import Purpose
-from .records import Tensors
+from .records import PassCount, Tensors
 
 REPEATED = "repeated"
 """Passes of steps that were lost and done again, beside those by purpose."""
@@ -36,6 +36,7 @@ _COUNTERS = (
     "epochs",
     "without_gain",
     "passes_per_sample",
+    "placed_per_step",
     "stop_reason",
     "seconds",
     "epoch_seconds",
@@ -49,6 +50,19 @@ def no_passes() -> dict[str, int]:
     return {purpose.name.lower(): 0 for purpose in Purpose}
 
 
+def charge(passes: dict[str, int], purpose: Purpose, count: PassCount) -> None:
+    """Add rows presented to counts by purpose: those that a port placed among others as what they are.
+
+    Args:
+        passes: By name of the purpose; changed in place.
+        purpose: What the others were presented for.
+        count: What was presented.
+    """
+    for name, rows in ((purpose.name.lower(), count.asked), ("dark", count.dark), ("reference", count.reference)):
+        if rows:
+            passes[name] = passes.get(name, 0) + rows
+
+
 @dataclass(kw_only=True)
 class Standing:
     """The counters of a run. Its weights belong to layers and rules, its memories to systems.
@@ -60,6 +74,7 @@ class Standing:
         best: The weights to keep.
         without_gain: Validations since the last better one.
         passes_per_sample: What the last step took; None before there was one.
+        placed_per_step: Rows that ports placed among those.
         stop_reason: Why the run is to end; empty while it is not.
         seconds: Duration of what came before this process, in s.
         epoch_seconds: The same of the present epoch.
@@ -73,6 +88,7 @@ class Standing:
     best: Kept | None = None
     without_gain: int = 0
     passes_per_sample: float | None = None
+    placed_per_step: int = 0
     stop_reason: str = ""
     seconds: float = 0.0
     epoch_seconds: float = 0.0

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from .errors import InputError
 from .greedy import check_greedy, learn_layer
 from .learning import learn_minibatch
-from .passes import MOST_EPOCHS
+from .passes import MOST_EPOCHS, Purpose
 from .pipeline import Pipeline, Planned
 from .records import PassCount
+from .standing import charge
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -41,9 +42,9 @@ class Steps:
         self._pipeline = Pipeline(network, trainer.rule, trainer.learners) if schedule == "pipelined" else None
         self.draining = False
         """Whether no further step is to be begun."""
-        self.landed = 0
-        """Training passes of the steps that are over."""
-        self._counted = self._place = 0
+        self.aloft = 0
+        """Passes taken by steps that are not over: they were begun with none on its way before."""
+        self._counted, self._place = PassCount(), 0
         self._thread = threading.get_ident()
 
     @property
@@ -71,14 +72,13 @@ class Steps:
         trainer, network = self._trainer, self._trainer.network
         if self._pipeline is not None:
             if not self.ahead:
-                self._counted, self._place = network.count.passes, place
-                self.landed = trainer.passes["train"]
+                self._counted, self._place, self.aloft = network.count, place, 0
             self._thread = threading.get_ident()
             flight = self._pipeline.next(self._plan, before=trainer.pauses.make_room)
-            self.landed += flight.count.passes
+            self.aloft -= flight.count.passes
             return {name: tuple(told[name] for told in flight.metrics) for name in trainer.rule.metrics}, flight.count
         before = network.count
-        self._counted = before.passes
+        self._counted = before
         batch, rule, learners = trainer.minibatch(place), trainer.rule, trainer.learners
         if trainer.options.schedule == "greedy":
             told = learn_layer(network, rule, learners, batch, place=place, number=trainer.standing.layer)
@@ -88,9 +88,10 @@ class Steps:
 
     def count(self) -> None:
         """Count what was presented since this was last looked at; in a pipeline it goes on between steps."""
-        passes = self._trainer.network.count.passes
-        self._trainer.passes["train"] += passes - self._counted
-        self._counted = passes
+        count = self._trainer.network.count
+        charge(self._trainer.passes, Purpose.TRAIN, count - self._counted)
+        self.aloft += (count - self._counted).passes
+        self._counted = count
 
     def give_up(self) -> None:
         """Wait for what is on its way and leave it, so that weights and counts are final: the run can't go on."""

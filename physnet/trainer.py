@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +41,7 @@ from .rules.base import Batch, Learner, LocalRule
 from .seeding import derive_seed, stream
 from .sentinels import Sentinels
 from .standardisation import fit_standardisation
-from .standing import REPEATED, Standing
+from .standing import REPEATED, Standing, charge
 from .steps import Steps
 from .stopwatch import Stopwatch
 from .training_options import TrainingOptions
@@ -205,7 +206,8 @@ class Trainer:
         state = self.standing.state()
         state["seconds"] = self.seconds
         state["epoch_seconds"] = self.standing.epoch_seconds + time.perf_counter() - self._epoch_started
-        arrays = {**self.standing.arrays(tensors), **self.sentinels.arrays(), **self.network.memories()}
+        network = self.network
+        arrays = {**self.standing.arrays(tensors), **self.sentinels.arrays(), **network.placed(), **network.memories()}
         return Snapshot(
             epoch=self.epochs_done,
             step=self.steps_done,
@@ -231,6 +233,7 @@ class Trainer:
         self.standing = Standing.restored(snapshot.state, snapshot.arrays, snapshot.tensors)
         self.standing.passes[REPEATED] = repeated
         self.sentinels.restore(snapshot.arrays)
+        self.network.restore_placed(snapshot.arrays)
         self._memories = dict(snapshot.arrays)
         self._resumed_as, self._accept_change = attempt, accept_change
         self._steps_before = self.steps_done
@@ -271,15 +274,13 @@ class Trainer:
         hypotheses = len(self.rule.training_rows(self.network, self._batch(np.arange(2), 0))) // 2
         count = min(max(2, self.options.standardise_rows // hypotheses), len(self.data.train.y))
         sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
-        before = self.network.count.passes
         rows = learning_rows(self.network, self.rule, self._batch(sample, 0))
         try:
-            self.statistics = fit_standardisation(self.network, *rows)
+            with self._charged(Purpose.STANDARDISE):
+                self.statistics = fit_standardisation(self.network, *rows)
         except MeasurementError as error:
             # Nothing has been trained: to the user this is a system that does not work yet, not a run that broke.
             raise ResponseError(f"before the first step, {error}") from error
-        finally:
-            self.passes["standardise"] += self.network.count.passes - before
         if self.recorder:
             with self.stopwatch.section("log"):
                 self.recorder.responses(*self.statistics)
@@ -313,7 +314,8 @@ class Trainer:
             self._step_began = time.perf_counter() if self.steps.ahead else None
             self.steps.count()
             self._faults.tell()
-        self.standing.passes_per_sample = count.passes / self._minibatches.length(place)
+        self.standing.passes_per_sample = count.asked / self._minibatches.length(place)
+        self.standing.placed_per_step = count.passes - count.asked
         learning = range(self.standing.layer, self.depth)
         wrong = [name for name, values in metrics.items() if not all(math.isfinite(values[n]) for n in learning)]
         if wrong:
@@ -419,8 +421,7 @@ class Trainer:
         """
         self.steps.refuse_ahead("an evaluation")
         purpose = Purpose.VALIDATE if split == "validation" else Purpose.TEST
-        before = self.network.count.passes
-        try:
+        with self._charged(purpose):
             return evaluate(
                 self.network,
                 self.rule,
@@ -434,8 +435,15 @@ class Trainer:
                 interrupted=self.check_interrupt,
                 depth=depth,
             )
+
+    @contextmanager
+    def _charged(self, purpose: Purpose) -> Iterator[None]:
+        """Count what is presented meanwhile, whatever happens."""
+        before = self.network.count
+        try:
+            yield
         finally:
-            self.passes[purpose.name.lower()] += self.network.count.passes - before
+            charge(self.passes, purpose, self.network.count - before)
 
     def event(self, level: Level, message: str) -> None:
         """Put a line of text into the record."""
@@ -486,12 +494,9 @@ class Trainer:
 
     def _look(self, *, check: bool = False) -> None:
         """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
-        before = self.network.count.passes
         look = self._resumed_as or 0 if check else 0
-        try:
+        with self._charged(Purpose.SENTINEL):
             records = self.sentinels.look(epoch=self.epochs_done, step=self.steps_done, look=look)
-        finally:
-            self.passes["sentinel"] += self.network.count.passes - before
         for record in records:
             if self.recorder:
                 self.recorder.sentinel(record)
@@ -523,6 +528,9 @@ class Trainer:
             accuracy, layers = result.accuracy, result.layer_accuracy
         self._progression.end_epoch(accuracy)
         self._look()
+        for port in self.network.ports:
+            if told := port.placed.tell():
+                self.event("info", told)
         self._faults.tell_kinds()
         record = EpochRecord(
             epoch=self.epochs_done - 1,
@@ -550,16 +558,18 @@ class Trainer:
         """Passes of the next step, of as many more as are on their way, and of the validation if that ends an epoch."""
         place = self.steps_done % self.steps_per_epoch
         places = range(place, min(place + ahead + 1, self.steps_per_epoch))
-        one = self.standing.passes_per_sample
+        one, placed = self.standing.passes_per_sample, self.standing.placed_per_step
+        presented = sum(layer.port.placed.rows for layer in self.network.layers[: self.depth])
         if one is None:
             # No step has told yet: what one presentation of every row costs.
             pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
-            one = len(pair) / 2 * self.depth
-        passes = round(one * sum(map(self._minibatches.length, places)))
+            one, placed = len(pair) / 2 * self.depth, presented
+        passes = round(one * sum(map(self._minibatches.length, places))) + placed * len(places)
         if self.steps_per_epoch - 1 in places and self._progression.validates:
             held = self._minibatches.features["validation"]
             rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
-            passes += len(rows) * len(held) * self.depth
+            batches = math.ceil(len(held) / self.options.evaluation_batch)
+            passes += len(rows) * len(held) * self.depth + batches * presented
         return passes
 
     def _finish(self, baselines: Mapping[str, float]) -> RunResult:

@@ -23,6 +23,7 @@ from ..experiment import Experiment
 from ..fingerprint import code_of
 from ..passes import MOST_EPOCHS, Purpose
 from ..rules.work import network_work
+from ..standing import charge
 from ..trainer import Trainer
 from .digital import train_digital
 from .end_to_end import train_end_to_end
@@ -113,7 +114,7 @@ def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, che
         validation_accuracy=course.best,
         seconds=0.0,
         curve=tuple(course.curve),
-        passes={**trainer.passes, **course.passes},
+        passes=dict(trainer.passes),
         passes_per_inference=rows * len(network),
         parameter_writes=network.count.parameter_writes,
         inference_work=work[0].inference if work[0] else None,
@@ -137,7 +138,6 @@ class _Course:
         self._validations = 0
         self.best, self.kept_passes = math.nan, 0
         self.curve: list[tuple[int, float]] = []
-        self.passes: dict[str, int] = {}
         self.steps, self.diverged = 0, ""
         self.digital_seconds, self.joules = 0.0, math.nan
 
@@ -202,7 +202,7 @@ class _Course:
 
     def evaluate(self, part: str, number: int) -> float:
         """Classify a split with the weights as they are; `number` tells validations apart."""
-        trainer, before = self._trainer, self._trainer.network.count.passes
+        trainer, before = self._trainer, self._trainer.network.count
         purpose = Purpose.TEST if part == "test" else Purpose.VALIDATE
         features, labels = _tensor(getattr(self._splits, part), trainer)
         found = evaluate(
@@ -217,8 +217,7 @@ class _Course:
             classes=trainer.classes,
             interrupted=self._check,
         )
-        name = purpose.name.lower()
-        self.passes[name] = self.passes.get(name, 0) + trainer.network.count.passes - before
+        charge(trainer.passes, purpose, trainer.network.count - before)
         return found.accuracy
 
 

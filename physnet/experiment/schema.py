@@ -179,6 +179,8 @@ class SessionSection(Section):
         sentinel_tolerance: Largest change of the answers with which a run is resumed, as a fraction of how much they
             differ from each other.
         wait_for_room: Longest wait for room on a full disk, in s.
+        dark_rows: Rows without drive that are placed at random among those of each presentation, to tell the offset.
+        reference_rows: Rows of drives that never change, likewise, to tell the gain.
     """
 
     raw: Literal["none", "all"] | Fraction = "none"
@@ -187,6 +189,8 @@ class SessionSection(Section):
     sentinels: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = "auto"
     sentinel_tolerance: Positive = 0.2
     wait_for_room: Annotated[float, Field(ge=0)] = 600.0
+    dark_rows: Annotated[int, Field(ge=0, le=64)] = 0
+    reference_rows: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class OutputSection(Section):

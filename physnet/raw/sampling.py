@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Passes
+from ..passes import PLACED, purpose_of
 from .hashes import mixed
 
 
 def sampled(passes: Passes, *, share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose a share of the rows.
+    """Choose a share of the rows. Dark and reference rows are few, and all kept.
 
     The choice depends on nothing but the seed and the pass number: not on chunks, order or retries, so that a row that
     is presented again is kept or left out as it was before.
@@ -25,6 +26,7 @@ def sampled(passes: Passes, *, share: float, seed: int) -> NDArray[np.bool_]:
     """
     if share >= 1:
         return np.ones(len(passes), np.bool_)
+    placed = np.isin(purpose_of(passes), PLACED)
     word = mixed(mixed(np.asarray([seed & (2**64 - 1)], np.uint64)) ^ passes.astype(np.uint64))
     # 53 bits: all that a double tells apart
-    return (word >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+    return placed | ((word >> np.uint64(11)).astype(np.float64) < share * 2.0**53)

@@ -45,7 +45,10 @@ SCHEMA = 3
 FORMAT = ("v110", "v110")
 """File format of HDF5 1.10 (2016): the oldest whose structure has checksums throughout."""
 SESSION, CHECKPOINTS, RESERVE = "session.h5", "checkpoints", ".reserve"
-PURPOSES = ("standardise", "train", "validate", "test", "predict", "control", "calibrate", "sentinel", "repeated")
+PURPOSES = (
+    *("standardise", "train", "validate", "test", "predict", "control", "calibrate", "sentinel", "repeated"),
+    *("dark", "reference"),  # behind those that older files have: where names are lost, the order tells them
+)
 BINS = 64
 TEXT = 512
 """Longest message, in bytes of UTF-8."""

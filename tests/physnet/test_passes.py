@@ -83,6 +83,8 @@ def test_the_numbers_of_the_purposes_never_change() -> None:
         "CONTROL": 5,
         "CALIBRATE": 6,
         "SENTINEL": 7,
+        "DARK": 8,
+        "REFERENCE": 9,
     }
 
 
