@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .standing import REPEATED
 
@@ -43,4 +46,29 @@ class Budget:
         if trainer.steps.ahead:
             # What those on their way have taken is part of what is ahead.
             spent -= trainer.steps.aloft
-        return spent + trainer.passes_ahead(ahead) > budget
+        return spent + self._ahead(ahead) > budget
+
+    def ends_run(self) -> bool:
+        """Have the run stop if what it may spend is used up; return whether it is to end, for whatever reason."""
+        if spent := self.spent():
+            self._trainer.stop(spent)
+        return bool(self._trainer.stop_reason)
+
+    def _ahead(self, ahead: int) -> int:
+        """Passes of the next step, of as many more as are on their way, and of the validation if that ends an epoch."""
+        trainer = self._trainer
+        place = trainer.steps_done % trainer.steps_per_epoch
+        places = range(place, min(place + ahead + 1, trainer.steps_per_epoch))
+        one, placed = trainer.standing.passes_per_sample, trainer.standing.placed_per_step
+        presented = sum(layer.port.placed.rows for layer in trainer.network.layers[: trainer.depth])
+        if one is None:
+            # No step has told yet: what one presentation of every row costs.
+            pair = trainer.rule.training_rows(trainer.network, trainer.batch(np.arange(2), 0))
+            one, placed = len(pair) / 2 * trainer.depth, presented
+        passes = round(one * sum(map(trainer.minibatches.length, places))) + placed * len(places)
+        if trainer.steps_per_epoch - 1 in places and trainer.progression.validates:
+            held = trainer.minibatches.features["validation"]
+            rows = trainer.rule.inference_rows(trainer.network, held[:1], classes=trainer.classes)
+            batches = math.ceil(len(held) / trainer.options.evaluation_batch)
+            passes += len(rows) * len(held) * trainer.depth + batches * presented
+        return passes

@@ -179,7 +179,7 @@ def count_passes(trainer: Trainer, names: Mapping[Port, str]) -> PassForecast:
                     inference = rule.inference_rows(network, features, classes=trainer.classes)
                     _present(network, *[inference] * (len(network) if network.refed else 1), depth=depth)
                     take(purpose, times * often)
-        sentinels = trainer.sentinels.rows * (trainer.epochs_planned + 1)
+        sentinels = trainer.looks.sentinels.rows * (trainer.epochs_planned + 1)
         if sentinels:
             purposes["sentinel"] = sentinels * len(stand_ins)
             for count in totals.values():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import StorageError
+from .errors import Stopped, StorageError
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -25,7 +25,34 @@ class Pauses:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
+        self.at_rest = False
+        """Whether the run stands between two steps with none on its way: it can go on from exactly here."""
         self._postponed: queue.SimpleQueue[tuple[str, Callable[[], bool]]] = queue.SimpleQueue()
+
+    def between_steps(self) -> None:
+        """Stop here if that was asked for, and wait here while a callback says so: once no step is on its way.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM; `at_rest` is set.
+        """
+        trainer = self._trainer
+        if trainer.steps.ahead:
+            trainer.steps.draining = trainer.steps.draining or self._rest_is_wanted()
+            return
+        trainer.steps.draining = False
+        self.at_rest = True
+        trainer.check_interrupt()
+        self.hold()
+        self.at_rest = False
+
+    def _rest_is_wanted(self) -> bool:
+        """Whether something is to be done that needs the run to stand still."""
+        trainer = self._trainer
+        try:
+            trainer.check_interrupt()
+        except Stopped:
+            return True
+        return self.wanted or trainer.budget.ends_run() or trainer.checkpoints.due
 
     @property
     def wanted(self) -> bool:
@@ -48,33 +75,35 @@ class Pauses:
                 time.sleep(_POLL)
         self._trainer.event("info", "went on")
 
-    def until(self, ready: Callable[[], bool], *, reason: str, seconds: float) -> bool:
-        """Wait until something is so.
+    def for_room(self, reason: str, has_room: Callable[[], bool]) -> bool:
+        """Wait, outputs safe, until the disk has room again: what calls this is a session on a full disk.
+
+        A layer of a pipelined run, which can't wait for itself, is told at once to go on. What it keeps must wait in
+        memory: the run's own thread waits for room before it lets any layer begin anything more.
 
         Args:
-            ready: Asked ten times a second.
-            reason: What is waited for, for people.
-            seconds: Longest wait.
+            reason: What is wrong, for people.
+            has_room: Asked ten times a second.
 
         Returns:
-            Whether it is so; False after that time.
+            Whether there is room; False after as many seconds without as the options say.
 
         Raises:
             Stopped: Ctrl-C or SIGTERM meanwhile.
         """
-        deadline = time.monotonic() + seconds
+        trainer = self._trainer
+        if not trainer.steps.settle():
+            self._postponed.put((reason, has_room))
+            return True
+        deadline = time.monotonic() + trainer.options.wait_for_room
         with self._waiting(reason):
-            while not (found := ready()) and time.monotonic() < deadline:
-                self._trainer.check_interrupt()
+            while not (found := has_room()) and time.monotonic() < deadline:
+                trainer.check_interrupt()
                 time.sleep(_POLL)
         return found
 
-    def postpone(self, reason: str, has_room: Callable[[], bool]) -> None:
-        """Have the run's own thread wait for room, from any thread: `make_room` does."""
-        self._postponed.put((reason, has_room))
-
     def make_room(self) -> None:
-        """Wait for the room that was asked for by `postpone`, if any was, once no system is driven.
+        """Wait for the room that layers did not find, if any asked for some, once no system is driven.
 
         Raises:
             StorageError: There is none.
@@ -83,7 +112,7 @@ class Pauses:
         while not self._postponed.empty():
             reason, has_room = self._postponed.get()
             self._trainer.steps.settle()
-            if not (has_room() or self._trainer.wait_for_room(reason, has_room)):
+            if not (has_room() or self.for_room(reason, has_room)):
                 raise StorageError(reason)
 
     @contextmanager

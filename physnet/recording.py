@@ -107,7 +107,7 @@ class RawRecording:
         return call
 
     def _wait(self, error: StorageError) -> None:
-        if "disk is full" not in str(error) or not self._trainer.wait_for_room(str(error), self._has_room):
+        if "disk is full" not in str(error) or not self._trainer.pauses.for_room(str(error), self._has_room):
             raise error
 
     def _has_room(self) -> bool:

@@ -4,54 +4,42 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
-import numpy as np
-import torch
-
+from .accounts import Accounts
 from .budget import Budget
 from .callbacks import Callback
 from .checkpoints import Checkpoints
 from .data import Splits
-from .energy import EnergyMeter
-from .errors import FaultError, InputError, MeasurementError, PhysnetError, ResponseError, Stopped
+from .ending import Ending
+from .errors import FaultError, InputError, Stopped
 from .evaluation import Evaluation, evaluate
 from .fault_notes import FaultNotes
-from .feeding import learning_rows
-from .learning import check_rule
-from .minibatches import Minibatches
+from .looks import Looks
 from .network import Network
 from .passes import Purpose
 from .pauses import Pauses
 from .progression import Progression
 from .records import (
-    EpochRecord,
     Level,
-    PassCount,
     Recorder,
-    ResponseStatistics,
     RunResult,
     Snapshot,
-    Status,
     StepRecord,
 )
-from .rules.base import Batch, Learner, LocalRule
-from .seeding import derive_seed, stream
-from .sentinels import Sentinels
-from .standardisation import fit_standardisation
-from .standing import REPEATED, Standing, charge
+from .rules.base import LocalRule
+from .standing import REPEATED, Standing
 from .steps import Steps
 from .stopwatch import Stopwatch
+from .training import Training
 from .training_options import TrainingOptions
-from .weights import live_tensors, load_tensors, sha256
 
 # Longest time for which a step that has begun is gone on with after a stop was asked for, in s.
 _PROMPT = 1.0
 
 
-class Trainer:
+class Trainer(Training):
     """Trains a network with a local rule.
 
     `run` does everything; `step` does one minibatch at a time, for a notebook. Enter the network first: the trainer
@@ -90,78 +78,27 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         interrupted: Callable[[], None] | None = None,
     ) -> None:
-        self.network, self.rule, self.data = network, rule, data
-        self.classes, self.options, self.seed = classes, options or TrainingOptions(), seed
+        super().__init__(network, rule, data, classes=classes, options=options, seed=seed)
         self.recorder, self.callbacks = recorder, tuple(callbacks)
-        check_rule(rule, network, data, classes=classes)
-        self.learners: tuple[Learner, ...] = tuple(
-            rule.learner(layer, classes=classes, seed=derive_seed(seed, "rule", number))
-            for number, layer in enumerate(network)
-        )
         self.steps, self.budget, self._faults = Steps(self), Budget(self), FaultNotes(self)
-        self._progression = Progression(self)
-        self._minibatches = Minibatches(data, size=self.options.batch_size, seed=seed, like=network.layers[0].weight_FO)
-        self.standing = Standing()
+        self.progression = Progression(self)
         self._step_began: float | None = None
-        self.ready = False
         for port in network.ports:
             port.on_fault = self.note
         self.interrupt_with(interrupted or (lambda: None))
-        self.statistics: list[ResponseStatistics] = []
-        self.stopwatch, self._energy = Stopwatch(), EnergyMeter(network)
-        self.sentinels = Sentinels(network, rows=self._sentinel_rows(), seed=seed)
-        self.pauses = Pauses(self)
-        self._started = self._epoch_started = time.perf_counter()
-        self._checkpoints = Checkpoints(self)
-        self._begun = self._between_steps = False
-        self._resumed_as: int | None = None
+        self.stopwatch, self._accounts = Stopwatch(), Accounts(self)
+        self.looks, self.pauses, self.checkpoints = Looks(self), Pauses(self), Checkpoints(self)
+        self._ending = Ending(self)
+        self._begun = False
+        self.resumed_as: int | None = None
+        """How many times the run was resumed; None for one that began here."""
         self._steps_before = 0
         self._accept_change = False
 
     @property
-    def batch_size(self) -> int:
-        """Samples of a full minibatch."""
-        return self._minibatches.size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Minibatches of an epoch. The last may be smaller; a single sample that is left joins the one before it."""
-        return self._minibatches.per_epoch
-
-    @property
-    def depth(self) -> int:
-        """Layers that are driven in training: all of them, or those up to the one that learns."""
-        return self.standing.layer + 1 if self.options.schedule == "greedy" else len(self.network)
-
-    @property
-    def epochs_planned(self) -> int:
-        """Epochs of the run if nothing ends it, or a layer of the greedy schedule, before."""
-        return self.options.epochs * (len(self.network) if self.options.schedule == "greedy" else 1)
-
-    @property
-    def steps_done(self) -> int:
-        """Steps since the run began."""
-        return self.standing.steps
-
-    @property
-    def epochs_done(self) -> int:
-        """Epochs since the run began."""
-        return self.standing.epochs
-
-    @property
-    def passes(self) -> dict[str, int]:
-        """Rows presented, by purpose."""
-        return self.standing.passes
-
-    @property
-    def stop_reason(self) -> str:
-        """Why the run is to end; empty while it is not."""
-        return self.standing.stop_reason
-
-    @property
     def seconds(self) -> float:
         """Duration of the run so far, in s, earlier processes included."""
-        return self.standing.seconds + time.perf_counter() - self._started
+        return self._accounts.seconds
 
     def interrupt_with(self, check: Callable[[], None]) -> None:
         """Have a function called between steps and between the chunks of a measurement; it raises `Stopped` to end.
@@ -178,23 +115,6 @@ class Trainer:
         if began is None or time.perf_counter() - began >= _PROMPT:
             self.check_interrupt()
 
-    def stop(self, reason: str) -> None:
-        """End the run after the present step; `run` then tests and finishes as usual."""
-        self.standing.stop_reason = self.stop_reason or reason
-
-    def tensors(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return copies of every layer and rule tensor, as `layer/tensor` and `layer/rule/tensor`."""
-        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._live().items()}
-
-    def load(self, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Take over tensors saved by `tensors`.
-
-        Raises:
-            InputError: A tensor is missing or has another shape.
-        """
-        load_tensors(self._live(), tensors)
-        self.ready = True
-
     def snapshot(self, *, complete: bool = False) -> Snapshot:
         """Return all that the run needs to go on from here. Between two steps only.
 
@@ -205,9 +125,9 @@ class Trainer:
         tensors = self.tensors()
         state = self.standing.state()
         state["seconds"] = self.seconds
-        state["epoch_seconds"] = self.standing.epoch_seconds + time.perf_counter() - self._epoch_started
-        network = self.network
-        arrays = {**self.standing.arrays(tensors), **self.sentinels.arrays(), **network.placed(), **network.memories()}
+        state["epoch_seconds"] = self._accounts.epoch_seconds
+        network, sentinels = self.network, self.looks.sentinels
+        arrays = {**self.standing.arrays(tensors), **sentinels.arrays(), **network.placed(), **network.memories()}
         return Snapshot(
             epoch=self.epochs_done,
             step=self.steps_done,
@@ -232,10 +152,10 @@ class Trainer:
         self.load(snapshot.tensors)
         self.standing = Standing.restored(snapshot.state, snapshot.arrays, snapshot.tensors)
         self.standing.passes[REPEATED] = repeated
-        self.sentinels.restore(snapshot.arrays)
+        self.looks.sentinels.restore(snapshot.arrays)
         self.network.restore_placed(snapshot.arrays)
         self._memories = dict(snapshot.arrays)
-        self._resumed_as, self._accept_change = attempt, accept_change
+        self.resumed_as, self._accept_change = attempt, accept_change
         self._steps_before = self.steps_done
 
     def prepare(self) -> None:
@@ -245,50 +165,25 @@ class Trainer:
             DriveError, ResponseError, MeasurementError: See `Port.measure`.
         """
         if not self._begun:
-            self._started = time.perf_counter()
-            self._checkpoints.begin()
-            self._describe_systems()
+            self._accounts.begin()
+            self.checkpoints.begin()
+            self.looks.describe_systems()
         if not self.ready:
-            self._standardise()
+            self.looks.standardise()
+            self.ready = True
         if self._begun:
             return
         self._begun = True
-        if self._resumed_as is not None:
+        if self.resumed_as is not None:
             self.network.restore_memories(self._memories)
             self._memories = {}
         self.network.write_parameters()
-        self._look(check=self._resumed_as is not None)
-        self._epoch_started = time.perf_counter()
+        self.looks.at_sentinels(attempt=self.resumed_as or 0, accept_change=self._accept_change)
+        self._accounts.begin_epochs()
         for callback in self.callbacks:
             callback.on_start(self)
-        if self._resumed_as is None:
-            self._checkpoints.make(complete=False)
-
-    def _describe_systems(self) -> None:
-        """Keep what systems found out since they were opened, where any looks for something."""
-        specs = [port.spec for port in self.network.ports]
-        if self.recorder and any(spec.found for spec in specs):
-            self.recorder.describe([spec.plain() for spec in specs])
-
-    def _standardise(self) -> None:
-        hypotheses = len(self.rule.training_rows(self.network, self._batch(np.arange(2), 0))) // 2
-        count = min(max(2, self.options.standardise_rows // hypotheses), len(self.data.train.y))
-        sample = stream(self.seed, "standardisation").permutation(len(self.data.train.y))[:count]
-        rows = learning_rows(self.network, self.rule, self._batch(sample, 0))
-        try:
-            with self._charged(Purpose.STANDARDISE):
-                self.statistics = fit_standardisation(self.network, *rows)
-        except MeasurementError as error:
-            # Nothing has been trained: to the user this is a system that does not work yet, not a run that broke.
-            raise ResponseError(f"before the first step, {error}") from error
-        if self.recorder:
-            with self.stopwatch.section("log"):
-                self.recorder.responses(*self.statistics)
-            for statistics in self.statistics:
-                if statistics.dead_channels:
-                    name = self.network.layers[statistics.layer].name
-                    self.event("warning", f"{name}: {statistics.dead_channels} response channels are dead")
-        self.ready = True
+        if self.resumed_as is None:
+            self.checkpoints.make(complete=False)
 
     def step(self) -> StepRecord:
         """Train on the next minibatch, and validate when it ends an epoch.
@@ -301,7 +196,7 @@ class Trainer:
             Stopped: Ctrl-C or SIGTERM.
         """
         self.prepare()
-        self._wait_between_steps()
+        self.pauses.between_steps()
         log_before, idle_before = self.stopwatch.take()
         self._step_began = began = time.perf_counter()
         place = self.steps_done % self.steps_per_epoch
@@ -314,7 +209,7 @@ class Trainer:
             self._step_began = time.perf_counter() if self.steps.ahead else None
             self.steps.count()
             self._faults.tell()
-        self.standing.passes_per_sample = count.asked / self._minibatches.length(place)
+        self.standing.passes_per_sample = count.asked / self.minibatches.length(place)
         self.standing.placed_per_step = count.passes - count.asked
         learning = range(self.standing.layer, self.depth)
         wrong = [name for name, values in metrics.items() if not all(math.isfinite(values[n]) for n in learning)]
@@ -324,7 +219,7 @@ class Trainer:
                 f"training diverged: {wrong[0]} must be finite, got {metrics[wrong[0]]} at step {self.steps_done}. "
                 "Lower the learning rate; the checkpoints hold the weights of earlier epochs."
             )
-        record = self._record(metrics, count, began=began, before=(log_before, idle_before))
+        record = self._accounts.step(metrics, count, began=began, before=(log_before, idle_before))
         self.standing.steps += 1
         try:
             with self.stopwatch.section("log"):
@@ -338,29 +233,8 @@ class Trainer:
         if place == self.steps_per_epoch - 1:
             self._end_epoch()
         else:
-            self._checkpoints.make_if_due(complete=False)
+            self.checkpoints.make_if_due(complete=False)
         return record
-
-    def _record(
-        self, metrics: Mapping[str, tuple[float, ...]], count: PassCount, *, began: float, before: tuple[float, float]
-    ) -> StepRecord:
-        """Describe the step that has just been done; `before` are the seconds of logging and waiting ahead of it."""
-        seconds = time.perf_counter() - began
-        log, idle = self.stopwatch.take()
-        return StepRecord(
-            step=self.steps_done,
-            attempt=self._resumed_as or 0,
-            epoch=self.epochs_done,
-            time=time.time(),
-            metrics=metrics,
-            count=count,
-            seconds=seconds,
-            # In a pipeline several systems measure at once, and what is left of a step's time says nothing.
-            digital_seconds=max(0.0, seconds - count.seconds - log - idle) if not self.steps.overlap else math.nan,
-            log_seconds=before[0] + log,
-            idle_seconds=before[1] + idle,
-            joules=self._energy.joules(),
-        )
 
     def run(self, *, baselines: Mapping[str, float] | None = None) -> RunResult:
         """Train to the end, test once, and say how it went.
@@ -377,24 +251,24 @@ class Trainer:
         """
         try:
             self.prepare()
-            while not self._progression.done:
-                self._wait_between_steps()
-                if self._should_stop() and not self.steps.ahead:
+            while not self.progression.done:
+                self.pauses.between_steps()
+                if self.budget.ends_run() and not self.steps.ahead:
                     break
                 self.step()
-            return self._finish(baselines or {})
+            return self._ending.finish(baselines or {})
         except Stopped as stopped:
-            if self._between_steps and self.ready:
-                self._checkpoints.make_if_possible()
-            self._abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
+            if self.pauses.at_rest and self.ready:
+                self.checkpoints.make_if_possible()
+            self._ending.abort("interrupted" if stopped.signal_number == 2 else "terminated", str(stopped))
             raise
         except InputError as error:
             if self.steps_done == self._steps_before:
                 raise  # nothing was trained: what is wrong is what was asked for
-            self._abort("fault", str(error))
+            self._ending.abort("fault", str(error))
             raise FaultError(f"stopped at step {self.steps_done}: {error}") from error
         except FaultError as error:
-            self._abort("fault", f"step {self.steps_done}: {error}")
+            self._ending.abort("fault", f"step {self.steps_done}: {error}")
             raise
         finally:
             self.steps.close()
@@ -421,13 +295,13 @@ class Trainer:
         """
         self.steps.refuse_ahead("an evaluation")
         purpose = Purpose.VALIDATE if split == "validation" else Purpose.TEST
-        with self._charged(purpose):
+        with self.charged(purpose):
             return evaluate(
                 self.network,
                 self.rule,
                 self.learners,
-                self._minibatches.features[split],
-                self._minibatches.labels[split],
+                self.minibatches.features[split],
+                self.minibatches.labels[split],
                 purpose=purpose,
                 epoch=self.epochs_done if purpose is Purpose.VALIDATE else 0,
                 batch=self.options.evaluation_batch,
@@ -436,81 +310,12 @@ class Trainer:
                 depth=depth,
             )
 
-    @contextmanager
-    def _charged(self, purpose: Purpose) -> Iterator[None]:
-        """Count what is presented meanwhile, whatever happens."""
-        before = self.network.count
-        try:
-            yield
-        finally:
-            charge(self.passes, purpose, self.network.count - before)
-
     def event(self, level: Level, message: str) -> None:
         """Put a line of text into the record."""
         if self.recorder:
             self.recorder.event(level, message)
         for callback in self.callbacks:
             callback.on_event(self, level, message)
-
-    def wait_for_room(self, reason: str, has_room: Callable[[], bool]) -> bool:
-        """Wait, outputs safe, until the disk has room again: what a session calls when the disk is full.
-
-        A layer of a pipelined run, which can't wait for itself, is told at once to go on. What it keeps must wait in
-        memory: the run's own thread waits for room before it lets any layer begin anything more.
-
-        Args:
-            reason: What is wrong, for people.
-            has_room: Asked ten times a second.
-
-        Returns:
-            Whether there is room; False after `wait_for_room` seconds without.
-
-        Raises:
-            Stopped: Ctrl-C or SIGTERM meanwhile.
-        """
-        if not self.steps.settle():
-            self.pauses.postpone(reason, has_room)
-            return True
-        return self.pauses.until(has_room, reason=reason, seconds=self.options.wait_for_room)
-
-    def _wait_between_steps(self) -> None:
-        """Stop here if that was asked for, and wait here while a callback says so: once no step is on its way."""
-        if self.steps.ahead:
-            self.steps.draining = self.steps.draining or self._is_wanted()
-            return
-        self.steps.draining = False
-        self._between_steps = True
-        self.check_interrupt()
-        self.pauses.hold()
-        self._between_steps = False
-
-    def _is_wanted(self) -> bool:
-        """Whether something is to be done that needs the run to stand still."""
-        try:
-            self.check_interrupt()
-        except Stopped:
-            return True
-        return self.pauses.wanted or self._should_stop() or self._checkpoints.due
-
-    def _look(self, *, check: bool = False) -> None:
-        """Measure the sentinels, and compare them with what they were before a resumed run is let go on."""
-        look = self._resumed_as or 0 if check else 0
-        with self._charged(Purpose.SENTINEL):
-            records = self.sentinels.look(epoch=self.epochs_done, step=self.steps_done, look=look)
-        for record in records:
-            if self.recorder:
-                self.recorder.sentinel(record)
-        for text in self.sentinels.changed(records, self.options.sentinel_tolerance) if check else ():
-            if not self._accept_change:
-                raise ResponseError(
-                    f"{text} Bring the bench back to what it was, or accept the change with --accept-changes."
-                )
-            self.event("warning", f"{text} Accepted.")
-
-    def _sentinel_rows(self) -> int:
-        if self.options.sentinels == "auto":
-            return 8 if any(port.spec.kind == "measured" for port in self.network.ports) else 0
-        return self.options.sentinels
 
     def note(self, text: str) -> None:
         """Put a warning into the record: now, or after the step where others are on their way. From any thread."""
@@ -519,127 +324,21 @@ class Trainer:
             self._faults.tell()
 
     def _end_epoch(self) -> None:
-        validate = self._progression.validates
+        validate = self.progression.validates
         accuracy, layers = math.nan, (math.nan,) * len(self.network)
         # The epoch is over, whatever becomes of its validation: going on after a fault there starts the next one.
         self.standing.epochs += 1
         if validate:
             result = self.evaluate("validation", depth=self.depth)
             accuracy, layers = result.accuracy, result.layer_accuracy
-        self._progression.end_epoch(accuracy)
-        self._look()
-        for port in self.network.ports:
-            if told := port.placed.tell():
-                self.event("info", told)
+        self.progression.end_epoch(accuracy)
+        self.looks.at_sentinels()
+        self.looks.at_placed_rows()
         self._faults.tell_kinds()
-        record = EpochRecord(
-            epoch=self.epochs_done - 1,
-            step=self.steps_done,
-            time=time.time(),
-            seconds=self.standing.epoch_seconds + time.perf_counter() - self._epoch_started,
-            passes=sum(count for purpose, count in self.passes.items() if purpose != REPEATED),
-            validation_accuracy=accuracy,
-            layer_accuracy=layers,
-        )
-        self._epoch_started, self.standing.epoch_seconds = time.perf_counter(), 0.0
+        record = self._accounts.epoch(accuracy, layers)
         with self.stopwatch.section("log"):
             if self.recorder:
                 self.recorder.epoch(record)
-            self._checkpoints.make_if_due(complete=True)
+            self.checkpoints.make_if_due(complete=True)
             for callback in self.callbacks:
                 callback.on_epoch(self, record)
-
-    def _should_stop(self) -> bool:
-        if spent := self.budget.spent():
-            self.stop(spent)
-        return bool(self.stop_reason)
-
-    def passes_ahead(self, ahead: int) -> int:
-        """Passes of the next step, of as many more as are on their way, and of the validation if that ends an epoch."""
-        place = self.steps_done % self.steps_per_epoch
-        places = range(place, min(place + ahead + 1, self.steps_per_epoch))
-        one, placed = self.standing.passes_per_sample, self.standing.placed_per_step
-        presented = sum(layer.port.placed.rows for layer in self.network.layers[: self.depth])
-        if one is None:
-            # No step has told yet: what one presentation of every row costs.
-            pair = self.rule.training_rows(self.network, self._batch(np.arange(2), 0))
-            one, placed = len(pair) / 2 * self.depth, presented
-        passes = round(one * sum(map(self._minibatches.length, places))) + placed * len(places)
-        if self.steps_per_epoch - 1 in places and self._progression.validates:
-            held = self._minibatches.features["validation"]
-            rows = self.rule.inference_rows(self.network, held[:1], classes=self.classes)
-            batches = math.ceil(len(held) / self.options.evaluation_batch)
-            passes += len(rows) * len(held) * self.depth + batches * presented
-        return passes
-
-    def _finish(self, baselines: Mapping[str, float]) -> RunResult:
-        validation, kept = math.nan, self.epochs_done - 1
-        if (best := self.standing.best) is not None:
-            validation, kept = best.accuracy, best.epoch
-            self.load(best.tensors)
-        reached, message = self._progression.learnt, self.stop_reason or "all epochs done"
-        if left := [layer.name for layer in self.network.layers[reached:]]:
-            message += f"; not learnt, and left out of the test: {', '.join(left)}"
-            self.event("warning", message)
-        test = self.evaluate("test", depth=reached) if len(self.data.test.y) else None
-        return self._end("done", message, kept, validation, test, baselines)
-
-    def _abort(self, status: Status, message: str) -> None:
-        # The test split stays unmeasured: nobody asked for more passes on a bench that was told to stop, or broke.
-        # The weights are those of the moment, so no validation accuracy belongs to them.
-        try:
-            self._end(status, message, -1, math.nan, None, {})
-        except PhysnetError:
-            # The disk is what failed: the session has already closed itself, and the fault that got us here is the one
-            # to tell.
-            return
-
-    def _end(
-        self,
-        status: Status,
-        message: str,
-        kept: int,
-        validation: float,
-        test: Evaluation | None,
-        baselines: Mapping[str, float],
-    ) -> RunResult:
-        tensors = self.tensors()
-        result = RunResult(
-            status=status,
-            test_accuracy=test.accuracy if test else math.nan,
-            validation_accuracy=validation,
-            layer_accuracy=test.layer_accuracy if test else (math.nan,) * len(self.network),
-            confusion=test.confusion if test else np.zeros((self.classes, self.classes), np.int64),
-            physical_passes=sum(self.passes.values()),
-            passes=dict(self.passes),
-            seconds=self.seconds,
-            epochs=self.epochs_done,
-            steps=self.steps_done,
-            kept_epoch=kept,
-            weights_sha256=sha256(tensors),
-            baselines=dict(baselines),
-            message=message,
-        )
-        if self.recorder:
-            with self.stopwatch.section("log"):
-                self._describe_systems()
-                self.recorder.finish(result, tensors)
-        for callback in self.callbacks:
-            callback.on_end(self, result)
-        return result
-
-    def minibatch(self, place: int) -> Batch:
-        """Return a minibatch of the present epoch.
-
-        Args:
-            place: Step within the epoch.
-        """
-        return self._batch(self._minibatches.rows(self.epochs_done, place), place)
-
-    def _batch(self, rows: np.ndarray[Any, np.dtype[np.int64]], place: int) -> Batch:
-        before = self.standing.layer_epochs if self.options.schedule == "greedy" else None
-        epochs = self.options.epochs
-        return self._minibatches.batch(rows, epoch=self.epochs_done, place=place, epochs=epochs, before=before)
-
-    def _live(self) -> dict[str, torch.Tensor]:
-        return live_tensors(self.network, self.learners)

@@ -130,7 +130,7 @@ class Prepared:
             PhysnetError: As `Trainer.run`.
         """
         trainer = self.trainer
-        trainer.recorder, session.wait_for_room = session, trainer.wait_for_room
+        trainer.recorder, session.wait_for_room = session, trainer.pauses.for_room
         try:
             with self.feed.serve(session.folder, trainer), self.network:
                 opened()

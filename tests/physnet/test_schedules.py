@@ -361,7 +361,7 @@ def test_a_layer_that_finds_the_disk_full_has_the_run_wait_with_its_outputs_safe
     def full(exchange: Exchange) -> None:
         if fields_of(exchange.passes)["step"][0] == 3 and not asked:
             waiters.add(threading.current_thread().name)
-            assert trainer.wait_for_room("the disk is full", has_room)
+            assert trainer.pauses.for_room("the disk is full", has_room)
 
     def has_room() -> bool:
         asked.append(rows())
@@ -380,7 +380,7 @@ def test_a_layer_that_finds_no_room_ends_the_run_with_every_pass_counted() -> No
 
     def full(exchange: Exchange) -> None:
         if fields_of(exchange.passes)["purpose"][0] == 1:
-            piped.trainer.wait_for_room("the disk is full", lambda: False)
+            piped.trainer.pauses.for_room("the disk is full", lambda: False)
 
     piped.trainer.network.ports[1].on_exchange = full
     with pytest.raises(StorageError, match="the disk is full"):

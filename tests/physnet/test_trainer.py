@@ -765,7 +765,7 @@ def test_a_rule_that_needs_the_output_error_gets_it_after_all_layers_and_goes_on
     # Both layers are told the error of the top layer's scores, one per class, as they were in the first round.
     features = rule.seen[1][2]
     output = torch.addmm(before, features, top.weight_FO)
-    labels = torch.from_numpy(splits().train.y)[torch.from_numpy(subject.trainer._minibatches.rows(0, 0))]
+    labels = torch.from_numpy(splits().train.y)[torch.from_numpy(subject.trainer.minibatches.rows(0, 0))]
     for _, value, _ in rule.seen:
         assert torch.equal(value, output_error(output[:, :10], labels))
     # The second round has pass numbers of its own.
