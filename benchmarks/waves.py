@@ -69,23 +69,29 @@ SOURCE, MICROPHONES = np.array([[40, 50]]), np.array([[64, 90], [80, 30], [64, 6
 Run = Callable[[], np.ndarray[Any, Any]]
 
 
-def waves() -> np.ndarray[Any, Any]:
+def waves(rows: int = ROWS) -> np.ndarray[Any, Any]:
     """Ricker wavelets, a little louder from row to row, shape (rows, 1, steps)."""
     phase = (np.pi * FREQUENCY * (np.arange(STEPS) * STEP - 1.5 / FREQUENCY)) ** 2
     wave = (1 - 2 * phase) * np.exp(-phase)
-    return (wave * np.linspace(1, 2, ROWS)[:, None, None]).astype(np.float32)
+    return (wave * np.linspace(1, 2, rows)[:, None, None]).astype(np.float32)
 
 
 def peer(order: int, layer: int, wave: np.ndarray[Any, Any]) -> Run:
+    run = peer_on(torch.device("cpu"), order, layer, wave)
+    return lambda: run().numpy()
+
+
+def peer_on(device: torch.device, order: int, layer: int, wave: np.ndarray[Any, Any]) -> Callable[[], torch.Tensor]:
+    """Return a run of deepwave whose arrays are, and stay, on a device."""
     import deepwave
 
     rows = len(wave)
-    speed = torch.full((CELLS - 2 * layer,) * 2, SPEED)
-    source = torch.from_numpy(SOURCE - layer).expand(rows, -1, -1).contiguous()
-    microphones = torch.from_numpy(MICROPHONES - layer).expand(rows, -1, -1).contiguous()
-    amplitudes = torch.from_numpy(wave)
+    speed = torch.full((CELLS - 2 * layer,) * 2, SPEED, device=device)
+    source = torch.from_numpy(SOURCE - layer).to(device).expand(rows, -1, -1).contiguous()
+    microphones = torch.from_numpy(MICROPHONES - layer).to(device).expand(rows, -1, -1).contiguous()
+    amplitudes = torch.from_numpy(wave).to(device)
 
-    def run() -> np.ndarray[Any, Any]:
+    def run() -> torch.Tensor:
         with torch.no_grad():
             heard = deepwave.scalar(
                 speed,
@@ -99,7 +105,7 @@ def peer(order: int, layer: int, wave: np.ndarray[Any, Any]) -> Run:
                 pml_freq=FREQUENCY,
             )[-1]
         # deepwave's source is -h^2 of ours, and its microphones are read before the step.
-        return heard.numpy()[..., 1:] / -(PITCH**2)
+        return heard[..., 1:] / -(PITCH**2)
 
     return run
 

@@ -34,11 +34,11 @@ FLOP = STEPS * ROWS * 2 * 5 * SAMPLES * np.log2(SAMPLES)  # of the transforms al
 Step = Callable[[Any], Any]
 
 
-def task() -> tuple[Waveguide, TimeGrid, torch.Tensor]:
+def task(rows: int = ROWS) -> tuple[Waveguide, TimeGrid, torch.Tensor]:
     guide = Waveguide(length=2 * T0**2 / 21.7e-27, beta3=0.0, attenuation=0.0)
     grid = TimeGrid(samples=SAMPLES, window=40 * T0)
     soliton = 21.7e-27 / (guide.gamma * T0**2)
-    peak = soliton * torch.linspace(0.25, 4, ROWS, dtype=torch.float64)
+    peak = soliton * torch.linspace(0.25, 4, rows, dtype=torch.float64)
     shape = torch.from_numpy(1 / np.cosh(grid.time / T0))
     return guide, grid, (peak.sqrt()[:, None] * shape).to(torch.complex128)
 
@@ -46,7 +46,7 @@ def task() -> tuple[Waveguide, TimeGrid, torch.Tensor]:
 def torch_steps(linear_F: torch.Tensor, gain: float) -> Step:
     def run(field: torch.Tensor) -> torch.Tensor:
         other, turn = torch.empty_like(field), torch.empty_like(field)
-        power, part = torch.empty(field.shape), torch.empty(field.shape)
+        power, part = torch.empty_like(field.real), torch.empty_like(field.real)
         parts, turns = torch.view_as_real(field), torch.view_as_real(turn)
 
         def rotate(share: float) -> None:

@@ -17,6 +17,7 @@ from physnet.simulators.nonlinear_waveguide import NonlinearWaveguide
 from physnet.simulators.waveguide_cuda import CudaSolver, why_not_resident
 from physnet.simulators.waveguide_cuda_tables import lay_out
 from physnet.simulators.waveguide_medium import Complexes, TimeGrid, Waveguide
+from physnet.simulators.waveguide_routes import Backend
 from physnet.simulators.waveguide_solver import Propagated
 from physnet.simulators.waveguide_torch import TorchSolver
 from physnet.testing import random_drives
@@ -168,7 +169,7 @@ def test_what_the_kernel_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         CudaSolver(guide(self_steepening=True), short, steps=3, device="cpu")
 
 
-def responses(backend: str) -> tuple[torch.Tensor, str]:
+def responses(backend: Backend) -> tuple[torch.Tensor, str]:
     options: dict[str, Any] = {"drives": 7, "responses": 12, "samples": 128, "steps": 3, "length": 0.1}
     system = NonlinearWaveguide(**options, order=4, backend=backend)
     drive = random_drives(system.spec, rows=3, seed=0)
