@@ -22,11 +22,11 @@ from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
+from .acoustic_backends import Backend, choose
 from .acoustic_cavity import PHASES, furnish
 from .acoustic_codec import AudioCodec, Codec, EnergyReceiver, LockIn, Receiver, ToneCodec, generator
 from .acoustic_grid import Grid, Side
 from .acoustic_media import Scheme, stable_time_step
-from .acoustic_numba import is_available
 from .acoustic_numerics import AcousticNumerics, numerics_of
 from .acoustic_routes import FieldRoute, TransferRoute
 from .acoustic_view import field_of, geometry_of
@@ -100,7 +100,9 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
             spacing of slots for energies of tones.
         memory: Whether a row begins in the sound of the row before.
         route: `field` steps the wave; `transfer` uses the matrix of a linear cavity; `auto` chooses.
-        backend: What steps the field: `torch`, `numba` (several times faster on a CPU), `auto` chooses.
+        backend: What steps the field: `torch`; `numba` (several times faster on a CPU); `cuda` (a row stays on a
+            multiprocessor of a CUDA device); `graph` (torch on a CUDA device, launched as graphs); `auto` chooses the
+            fastest that can.
         courant: Time step as a share of the largest stable one, 0 to 1.
         time_step: Time step in s instead; refused if unstable.
         seed: Seed of all places, and of the phases of the tones.
@@ -161,7 +163,7 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
         window: Annotated[float, Field(gt=0)] | None = None,
         memory: bool = False,
         route: Literal["auto", "field", "transfer"] = "auto",
-        backend: Literal["auto", "torch", "numba"] = "auto",
+        backend: Backend = "auto",
         courant: Annotated[float, Field(gt=0, le=1)] = 0.9,
         time_step: Annotated[float, Field(gt=0)] | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
@@ -198,14 +200,6 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
                 "'transfer': it is no matrix."
             )
         self._by_field = route == "field" or (route == "auto" and (memory or not self._linear))
-        on_cpu = torch.device(device).type == "cpu"
-        if self._by_field and backend == "numba" and not (is_available() and on_cpu):
-            raise SpecError(
-                f"backend of {name} must be 'torch' or 'auto' on {device} and where numba is not installed, got "
-                "'numba'. pip install 'physnet[fast]' brings it, for the CPU."
-            )
-        numba = backend == "numba" or (backend == "auto" and is_available() and on_cpu)
-
         longest = courant * stable_time_step(grid, room.medium)
         needed = math.ceil(drives / (sources * len(tones)))
         slots = needed if slots is None else slots
@@ -248,10 +242,12 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
         self._looks |= {"tones": (audio_rate / 4,) if drive == "audio" else tones}
         self._looks |= {"listened": ((self._codec.steps - timing["window"]) * time_step, self._codec.steps * time_step)}
         self._device = torch.device(device)
-        self._field = FieldRoute(**parts, strength=strength, memory=memory, numba=numba, device=self._device)
+        asked = backend if self._by_field or backend == "torch" else "auto"  # a matrix needs none that can step
+        kind = choose(asked, self._scheme, sources=room.sources, device=self._device, name=name)
+        self._field = FieldRoute(**parts, strength=strength, memory=memory, kind=kind, device=self._device)
         self._transfer = TransferRoute(**parts, strength=strength)
         self._waveforms = Waveforms(
-            scheme=self._scheme, room=room, stepped=self._by_field, numba=numba, device=self._device
+            scheme=self._scheme, room=room, stepped=self._by_field, kind=kind, device=self._device
         )
 
         low = -1.0 if signed or drive == "audio" else 0.0
@@ -291,6 +287,7 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
                 "slots": slots,
                 "drive": drive,
                 "response": response,
+                "solver": kind if self._by_field else "transfer",
                 "nonlinear_elements": 0 if self._linear else elements,
             },
         )

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .acoustic_backends import ROWS, Kind, make_solver
 from .acoustic_cavity import Room
 from .acoustic_codec import Codec, Receiver
 from .acoustic_media import Scheme
-from .acoustic_numba import NumbaSolver
 from .acoustic_solver import FieldSolver, FieldState, a_priori_limit
-from .acoustic_torch import TorchSolver
 from .acoustic_transfer import Transfer, make_transfer
 
-_ROWS = 64  # of a call of the field solver
 _SAMPLES = 16_000_000  # of microphone signals held at once, at most: 64 MB
 
 
@@ -34,8 +32,8 @@ class FieldRoute:
         room: Where sources and microphones are.
         strength: Of a source at full drive, Pa.
         memory: Whether a row begins in the sound of the row before.
-        numba: Whether compiled code steps the field, instead of torch.
-        device: torch device of the field, without numba.
+        kind: What steps the field.
+        device: torch device of the field.
     """
 
     def __init__(
@@ -47,11 +45,11 @@ class FieldRoute:
         room: Room,
         strength: float,
         memory: bool,
-        numba: bool,
+        kind: Kind,
         device: torch.device,
     ) -> None:
         self._scheme, self._codec, self._receiver, self._room = scheme, codec, receiver, room
-        self._strength, self._memory, self._numba, self._device = strength, memory, numba, device
+        self._strength, self._memory, self._kind, self._device = strength, memory, kind, device
         self._solver: FieldSolver | None = None
         self._state: FieldState | None = None
 
@@ -59,7 +57,7 @@ class FieldRoute:
     def height(self) -> int:
         """Rows of a call."""
         samples = len(self._room.microphones) * self._codec.steps
-        return 1 if self._memory else int(np.clip(_SAMPLES // samples, 1, _ROWS))
+        return 1 if self._memory else int(np.clip(_SAMPLES // samples, 1, ROWS[self._kind]))
 
     def respond(self, drive_ND: torch.Tensor, rows: int) -> torch.Tensor:
         """Return the responses, shape `(n, responses)`; of the drives, only the first `rows` are played."""
@@ -139,10 +137,7 @@ class FieldRoute:
             if self._memory:  # the sound of earlier rows adds to it: leave room for a thousand
                 limit *= 1e3
             places = {"sources": self._room.sources, "microphones": self._room.microphones, "limit": limit}
-            if self._numba:
-                self._solver = NumbaSolver(self._scheme, lanes=1 if self._memory else None, **places)
-            else:
-                self._solver = TorchSolver(self._scheme, device=self._device, **places)
+            self._solver = make_solver(self._kind, self._scheme, device=self._device, alone=self._memory, **places)
         return self._solver
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,25 @@ from .lone_threads import lone_threads
 
 _CHUNK_CELLS = 300_000  # of the rows stepped together: an array in float32 is 1.2 MB
 _DEVICE_CELLS = 1 << 25  # on a device other than the processor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Memory for the rows of a chunk, and what steps it.
+
+    Args:
+        fields: The field and the one before, which take turns, shape `(y, x, n)`.
+        memory: Memory of the absorbing layers as a state has it.
+        layers: The layers of each axis that has some, with their part of `memory`.
+        ways: What a step does to all cells, after an even number of steps and after an odd one.
+        resonator: Resonators now and before, which take turns, shape `(r, n)`.
+    """
+
+    fields: list[torch.Tensor]
+    memory: list[torch.Tensor]
+    layers: list[tuple[TorchLayers, list[torch.Tensor]]]
+    ways: list[list[Callable[[], None]]]
+    resonator: list[torch.Tensor]
 
 
 class TorchSolver(FieldSolver):
@@ -88,19 +108,34 @@ class TorchSolver(FieldSolver):
     ) -> tuple[torch.Tensor, FieldState]:
         """Step some rows to the end. A field that has run away is stepped again, looking at every step."""
         count, _, steps = source_NST.shape
-        fields = [self._field(values) for values in (begin.now_NP, begin.before_NP)]
-        memory = [self._field(begin.layer_NAP[:, a]) for a in range(begin.layer_NAP.shape[1])]
+        stage = self._stage(count)
+        self._load(stage, begin)
+        trace_TMN = stage.fields[0].new_empty((steps, len(self.microphones_M), count))
+        source_TSN = self._sources(source_NST)
+        for t in range(steps):
+            self._step(stage, t % 2, source_TSN[t], trace_TMN[t])
+            if (t + 1) % check_every == 0 or t + 1 == steps:
+                inner = stage.fields[1 - t % 2][self._rows, self._columns]
+                if not bool(inner.abs().amax() <= self.limit):
+                    if check_every > 1:
+                        self._chunk(source_NST, begin, first, 1)
+                    raise self._blame(inner, first, t)
+        return trace_TMN, self._saved(stage, steps, begin)
+
+    def _sources(self, source_NST: torch.Tensor) -> torch.Tensor:
+        return (source_NST * self._gain_S[:, None]).permute(2, 1, 0).contiguous()
+
+    def _stage(self, count: int) -> Stage:
+        """Return memory for so many rows, in silence, and what steps it."""
+        padded = (*self._shape, count)
+        fields = [self._tensor(np.zeros(padded)) for _ in range(2)]
+        memory = [torch.zeros_like(fields[0]) for _ in range(4 if self.scheme.grid.absorbing else 0)]
         scratch = [torch.zeros_like(fields[0]) for _ in range(4)]
         layers = [
             (TorchLayers(self.scheme, axis, scratch[1:], self._tensor), memory[2 * axis : 2 * axis + 2])
             for axis in (0, 1)
             if self.scheme.grid.slabs(axis)
         ]
-        for layer, kept in layers:
-            layer.load(*kept)
-        resonator = [self._tensor(begin.resonator_NAR[:, k].T).clone() for k in (0, 1)]
-        trace_TMN = fields[0].new_empty((steps, len(self.microphones_M), count))
-        source_TSN = (source_NST * self._gain_S[:, None]).permute(2, 1, 0).contiguous()
         maps = [part.repeat(1, 1, count) if isinstance(part, torch.Tensor) else part for part in self._maps]
         ways = [
             [
@@ -110,34 +145,47 @@ class TorchSolver(FieldSolver):
             ]
             for now, before in (fields, fields[::-1])
         ]
-        for field in fields:
+        resonator = [self._tensor(np.zeros((len(self._resonator_R), count))) for _ in range(2)]
+        return Stage(fields=fields, memory=memory, layers=layers, ways=ways, resonator=resonator)
+
+    def _load(self, stage: Stage, begin: FieldState) -> None:
+        """Begin in a state."""
+        for field, values in zip(stage.fields, (begin.now_NP, begin.before_NP), strict=True):
+            field.copy_(self._field(values))
             self._hush(field)
-        for t in range(steps):
-            now, before = fields[t % 2].flatten(0, 1), fields[1 - t % 2].flatten(0, 1)
-            kept_EN = before[self._element_E] if len(self._element_E) else None
-            for operation in ways[t % 2]:
-                operation()
-            self._local(now, before, resonator)
-            before.index_add_(0, self._source_S, source_TSN[t])
-            if kept_EN is not None:
-                beta_EN = self._damping_E / (1 + (now[self._element_E] / self._threshold) ** 2)
-                before[self._element_E] = (before[self._element_E] + beta_EN * kept_EN) / (1 + beta_EN)
-            torch.index_select(before, 0, self._microphone_M, out=trace_TMN[t])
-            if (t + 1) % check_every == 0 or t + 1 == steps:
-                inner = fields[1 - t % 2][self._rows, self._columns]
-                if not bool(inner.abs().amax() <= self.limit):
-                    if check_every > 1:
-                        self._chunk(source_NST, begin, first, 1)
-                    raise self._blame(inner, first, t)
-        for layer, kept in layers:
-            layer.save(*kept)
-        arrays = {"now_NP": fields[steps % 2], "before_NP": fields[1 - steps % 2]}
+        for a, kept in enumerate(stage.memory):
+            kept.copy_(self._field(begin.layer_NAP[:, a]))
+        for layer, pair in stage.layers:
+            layer.load(*pair)
+        for k, part in enumerate(stage.resonator):
+            part.copy_(self._tensor(begin.resonator_NAR[:, k].T))
+
+    def _step(self, stage: Stage, odd: int, source_SN: torch.Tensor, trace_MN: torch.Tensor) -> None:
+        """Step once, after an even or an odd number of steps."""
+        now, before = stage.fields[odd].flatten(0, 1), stage.fields[1 - odd].flatten(0, 1)
+        kept_EN = before[self._element_E] if len(self._element_E) else None
+        for operation in stage.ways[odd]:
+            operation()
+        self._local(now, before, stage.resonator[odd], stage.resonator[1 - odd])
+        before.index_add_(0, self._source_S, source_SN)
+        if kept_EN is not None:
+            beta_EN = self._damping_E / (1 + (now[self._element_E] / self._threshold) ** 2)
+            before[self._element_E] = (before[self._element_E] + beta_EN * kept_EN) / (1 + beta_EN)
+        torch.index_select(before, 0, self._microphone_M, out=trace_MN)
+
+    def _saved(self, stage: Stage, steps: int, begin: FieldState) -> FieldState:
+        """Return the state after so many steps."""
+        odd = steps % 2
+        for layer, pair in stage.layers:
+            layer.save(*pair)
+        arrays = {"now_NP": stage.fields[odd], "before_NP": stage.fields[1 - odd]}
         end = {name: values.flatten(0, 1).T.cpu().numpy() for name, values in arrays.items()}
         layer_NAP = np.zeros_like(begin.layer_NAP)
-        for a, values in enumerate(memory):
+        for a, values in enumerate(stage.memory):
             layer_NAP[:, a] = values.flatten(0, 1).T.cpu().numpy()
-        resonator_NAR = np.stack([values.T.cpu().numpy() for values in resonator], axis=1)
-        return trace_TMN, FieldState(**end, layer_NAP=layer_NAP, resonator_NAR=resonator_NAR)
+        swing = [stage.resonator[odd], stage.resonator[1 - odd]]
+        resonator_NAR = np.stack([values.T.cpu().numpy() for values in swing], axis=1)
+        return FieldState(**end, layer_NAP=layer_NAP, resonator_NAR=resonator_NAR)
 
     def _sweep(
         self, now: torch.Tensor, new: torch.Tensor, scratch: list[torch.Tensor], middle: Any, old: Any, ring: Any
@@ -194,7 +242,7 @@ class TorchSolver(FieldSolver):
 
         return interpolate if is_uniform else add
 
-    def _local(self, now_PN: torch.Tensor, new_PN: torch.Tensor, resonator: list[torch.Tensor]) -> None:
+    def _local(self, now_PN: torch.Tensor, new_PN: torch.Tensor, q_RN: torch.Tensor, q_before_RN: torch.Tensor) -> None:
         """Add what happens on single cells: rigid faces, equation of state, stiffness, resonators."""
         if self._cut is not None:
             target, source, weight = self._cut
@@ -210,11 +258,9 @@ class TorchSolver(FieldSolver):
             new_PN.index_add_(0, self._element_E, -self._stiffness_E * u_EN * root_EN)
         if len(self._resonator_R):
             two, past, pull = self._resonance
-            q, q_before = resonator
-            stretch = now_PN[self._resonator_R] - q
-            new_PN.index_add_(0, self._resonator_R, -self._load_R * stretch)
-            q_before.mul_(-past).add_(q, alpha=two).add_(stretch, alpha=pull)
-            resonator[0], resonator[1] = q_before, q
+            stretch_RN = now_PN[self._resonator_R] - q_RN
+            new_PN.index_add_(0, self._resonator_R, -self._load_R * stretch_RN)
+            q_before_RN.mul_(-past).add_(q_RN, alpha=two).add_(stretch_RN, alpha=pull)
 
     def _hush(self, field: torch.Tensor) -> None:
         """Silence the padding, in which a state may hold anything. Only closed and periodic sides write there."""

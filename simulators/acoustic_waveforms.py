@@ -14,10 +14,10 @@ from scipy import signal
 
 from physnet.errors import SpecError
 
+from .acoustic_backends import Kind, make_solver
 from .acoustic_cavity import Room
 from .acoustic_grid import Floats
 from .acoustic_media import Scheme
-from .acoustic_numba import NumbaSolver
 from .acoustic_solver import FieldSolver, a_priori_limit
 from .acoustic_torch import TorchSolver
 
@@ -33,12 +33,12 @@ class Waveforms:
         scheme: The grid, the medium and the time step.
         room: Where sources and microphones are.
         stepped: Whether the field is stepped; otherwise a linear cavity is convolved with its impulse responses.
-        numba: Whether compiled code steps the field, instead of torch.
-        device: torch device of the field, without numba.
+        kind: What steps the field.
+        device: torch device of the field.
     """
 
-    def __init__(self, *, scheme: Scheme, room: Room, stepped: bool, numba: bool, device: torch.device) -> None:
-        self._scheme, self._room, self._stepped, self._numba, self._device = scheme, room, stepped, numba, device
+    def __init__(self, *, scheme: Scheme, room: Room, stepped: bool, kind: Kind, device: torch.device) -> None:
+        self._scheme, self._room, self._stepped, self._kind, self._device = scheme, room, stepped, kind, device
         self._solver: FieldSolver | None = None
         self._impulse: tuple[Floats, Floats] | None = None
 
@@ -76,10 +76,7 @@ class Waveforms:
             # Compiled tables hold the limit: leave room, so that the next waveform seldom needs new ones.
             places: dict[str, Any] = {"sources": self._room.sources, "microphones": self._room.microphones}
             places["limit"] = 16 * needed
-            if self._numba:
-                self._solver = NumbaSolver(self._scheme, **places)
-            else:
-                self._solver = TorchSolver(self._scheme, device=self._device, **places)
+            self._solver = make_solver(self._kind, self._scheme, device=self._device, **places)
         return self._solver
 
     def _impulses(self) -> tuple[Floats, Floats]:
