@@ -18,6 +18,7 @@ from .diode_circuit import Circuit, Floats
 
 _NOWHERE, _TIME = Axis(name=""), Axis(name="time", unit="s")
 _VOLTAGE = Axis(name="voltage", unit="V")
+_GROUND = Points(x_K=np.zeros(1), y_K=np.zeros(1), label="ground", kind="element")
 _OUTER = 1.45  # radius of the circle of sources, in that of the nodes
 _SHOWN = 6  # nodes whose voltage is drawn over time
 
@@ -44,20 +45,23 @@ class DiodeView:
         source_VU = self.circuit.source_VU
         taps = [(place_V2[v], place_U2[u]) for v, u in np.argwhere(source_VU != 0)]
         curves = [
-            _lines(taps, "resistors to sources", faint=True),
             _lines(self._links(place_V2), "resistors between nodes"),
             _lines(self._diodes(place_V2), "diodes, tip at the cathode"),
+            _lines(taps, "resistors to sources", faint=True),
         ]
         read_V2, rest_V2 = place_V2[: self.read], place_V2[self.read :]
         marks = [("sources", "source", place_U2), ("nodes that are read", "receiver", read_V2)]
         marks += [("other nodes", "node", rest_V2)] if len(rest_V2) else []
-        points = tuple(
-            Points(x_K=place[:, 0], y_K=place[:, 1], label=f"{len(place)} {name}", kind=kind)  # type: ignore[arg-type]
-            for name, kind, place in marks
+        points = (
+            *(
+                Points(x_K=place[:, 0], y_K=place[:, 1], label=f"{len(place)} {name}", kind=kind)  # type: ignore[arg-type]
+                for name, kind, place in marks
+            ),
+            _GROUND,
         )
         constant = self.circuit.time_constants()
         title = f"circuit (not to scale); time constants without diodes {1e6 * constant[0]:.3g} to "
-        title += f"{1e6 * constant[-1]:.3g} µs; ground in the middle"
+        title += f"{1e6 * constant[-1]:.3g} µs"
         return Geometry(
             panels=(
                 Panel(
@@ -93,7 +97,7 @@ class DiodeView:
             panels=(
                 Panel(
                     title="voltages of the nodes (not to scale)", x=_NOWHERE, y=_NOWHERE,
-                    curves=(_lines(links, "resistors and diodes", faint=True),), points=(points,), alike=True,
+                    curves=(_lines(links, "resistors and diodes", faint=True),), points=(points, _GROUND), alike=True,
                     plain=True,
                 ),
                 Panel(

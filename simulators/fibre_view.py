@@ -60,7 +60,7 @@ class FibreView:
         radius = self.modes.fibre.radius
         turn = np.linspace(0, 2 * math.pi, 181)
         curves = [Curve(x_T=radius * np.cos(turn), y_T=radius * np.sin(turn), label="core")]
-        for pixels, name in ((self.pixels, "modulator"), (self.camera, "camera")):
+        for pixels, name in ((self.camera, "camera"), (self.pixels, "modulator")):
             if pixels is not None:
                 x_T, y_T = _mesh(pixels)
                 curves.append(Curve(x_T=x_T, y_T=y_T, label=f"pixels of the {name}"))

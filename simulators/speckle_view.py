@@ -94,7 +94,7 @@ def field_of(
     )
     return Field(
         panels=(
-            Panel(title="modulator", x=_PLACE, y=_PLACE, images=(drive,), alike=True, plain=True),
+            Panel(title="modulator (grey: not lit yet)", x=_PLACE, y=_PLACE, images=(drive,), alike=True, plain=True),
             Panel(title=f"on the camera{rest}", x=_PLACE, y=_PLACE, images=(speckle,), alike=True, plain=True),
             Panel(
                 title="all pixels", x=_LIT, y=Axis(name="intensity, contrast"), curves=curves, cursor=True,

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -40,7 +40,9 @@ _MARKS: dict[str, dict[str, Any]] = {
 }
 _SHARE = 0.998  # of the values that a scale covers: the few cells beside a source would hide everything else
 _NUMBERED = 5  # an axis without unit that is longer than that has whole numbers
+_SLIGHTLY, _FAR = 1.25, 2.0  # times that scale: what exceeds it by less is within it; by more, on one of the root
 Move = Callable[[int], None]
+Beside = Callable[..., None]
 
 
 class Drawer:
@@ -56,9 +58,9 @@ class Drawer:
         self._figure, self._along, self._at_F = figure, along, np.asarray(at_F, np.float64)
 
     @classmethod
-    def of(cls, figure: Figure, field: Field) -> Drawer:
-        """Return what draws a field."""
-        return cls(figure, field.along, field.at_F)
+    def of(cls, figure: Figure, field: Field, *, still: bool = False) -> Drawer:
+        """Return what draws a field; a `still` picture has no cursors."""
+        return cls(figure, field.along, () if still else field.at_F)
 
     def draw(self, axes: Axes, panel: Panel, *, frame: int = -1, bar: bool = True, legend: bool = True) -> Move:
         """Draw a panel as it is in a frame, and return what shows it in another one.
@@ -73,10 +75,15 @@ class Drawer:
         (fx, x_unit), (fy, y_unit) = _scales(panel)
         moves: list[Move] = []
         handles: list[Any] = []
+
+        def beside(drawn: ScalarMappable, **options: Any) -> None:
+            if bar:
+                self._bar(axes, panel, drawn, **options)
+
         for image in panel.images:
-            moves.append(self._image(axes, image, frame, fx, fy, bar, handles))
+            moves.append(self._image(axes, image, frame, fx, fy, beside, handles))
         moves += [self._curve(axes, curve, n, frame, fx, fy) for n, curve in enumerate(panel.curves)]
-        moves += [self._points(axes, points, frame, fx, fy, bar) for points in panel.points]
+        moves += [self._points(axes, points, frame, fx, fy, beside) for points in panel.points]
         if panel.span is not None:
             axes.axvspan(fx * panel.span[0], fx * panel.span[1], color="0.88", zorder=0, label="detected")
         if panel.cursor and len(self._at_F):
@@ -87,7 +94,8 @@ class Drawer:
             axes.set_xlim(fx * panel.seen[0], fx * panel.seen[1])
         _limit(axes, panel, fy)
         if legend:
-            _legend(axes, handles, below=bool(panel.images) or panel.plain or panel.alike)
+            scaled = bool(panel.images) or any(points.values is not None for points in panel.points)
+            write_legend(axes, handles, below=scaled or panel.plain or panel.alike)
 
         def move_all(f: int) -> None:
             for move in moves:
@@ -95,7 +103,16 @@ class Drawer:
 
         return move_all
 
-    def _image(self, axes: Axes, image: Image, frame: int, fx: float, fy: float, bar: bool, handles: list[Any]) -> Move:
+    def _bar(self, axes: Axes, panel: Panel, drawn: ScalarMappable, **options: Any) -> None:
+        """Draw a colour bar, as tall as the picture even where its sides have a fixed proportion."""
+        if panel.alike and not axes.child_axes:
+            self._figure.colorbar(drawn, cax=axes.inset_axes((1.03, 0, 0.045, 1)), **options)
+        else:
+            self._figure.colorbar(drawn, ax=axes, pad=0.02, **options)
+
+    def _image(
+        self, axes: Axes, image: Image, frame: int, fx: float, fy: float, beside: Beside, handles: list[Any]
+    ) -> Move:
         left, right, bottom, top = image.extent
         values, moving = image.values, image.values.ndim == 3
         common: dict[str, Any] = {"origin": "lower", "interpolation": "nearest", "aspect": "auto"}
@@ -110,8 +127,7 @@ class Drawer:
             factor, unit = prefix(image.quantity.unit, top_of(values))
             norm, colours, extend = scale_of(values * factor, image)
             drawn = axes.imshow(first * factor, cmap=colours, norm=norm, **common)
-            if bar:
-                self._figure.colorbar(drawn, ax=axes, extend=extend, label=label(image.quantity, unit), pad=0.02)
+            beside(drawn, extend=extend, label=label(image.quantity, unit))
 
         def move(f: int) -> None:
             if moving:
@@ -130,7 +146,7 @@ class Drawer:
         (line,) = axes.plot(fx * curve.x_T, fy * (curve.y_T[frame] if moving else curve.y_T), **style)
         return lambda f: line.set_ydata(fy * curve.y_T[f]) if moving else None
 
-    def _points(self, axes: Axes, points: Points, frame: int, fx: float, fy: float, bar: bool) -> Move:
+    def _points(self, axes: Axes, points: Points, frame: int, fx: float, fy: float, beside: Beside) -> Move:
         mark = _MARKS[points.kind]
         size = mark["size"] * (1.0 if len(points.x_K) <= 40 else 0.55)
         style: dict[str, Any] = {"marker": mark["marker"], "s": size, "zorder": 3}
@@ -145,8 +161,7 @@ class Drawer:
         norm, colours, extend = scale_of(values * factor, points)
         first = factor * (values[frame] if moving else values)
         drawn = axes.scatter(x_K, y_K, c=first, cmap=colours, norm=norm, edgecolors="0.25", linewidths=0.6, **style)
-        if bar:
-            self._figure.colorbar(drawn, ax=axes, extend=extend, label=label(points.quantity, unit), pad=0.02)
+        beside(drawn, extend=extend, label=label(points.quantity, unit))
         return lambda f: drawn.set_array(factor * values[f]) if moving else None
 
 
@@ -155,15 +170,16 @@ def scale_of(values: Any, drawn: Image | Points) -> tuple[Normalize, Any, str]:
     finite = np.asarray(values, np.float64)
     finite = finite[np.isfinite(finite)]
     most = float(finite.max(initial=0.0))
-    share = _SHARE if isinstance(drawn, Image) else 1.0
     colours = colormaps[PHASES if drawn.cyclic else SIGNED if drawn.signed else SIZES].with_extremes(bad="0.55")
     if drawn.cyclic:
         return Normalize(0, 2 * np.pi), colours, "neither"
+    share = _SHARE if isinstance(drawn, Image) else 1.0
     if drawn.signed:
         size = np.abs(finite)
         limit = float(np.quantile(size, share)) if size.size else 0.0
-        limit = limit or float(size.max(initial=0.0)) or 1.0
-        return Normalize(-limit, limit), colours, "both" if size.max(initial=0.0) > limit else "neither"
+        most = float(size.max(initial=0.0))
+        limit = (limit if most > _SLIGHTLY * limit else most) or 1.0
+        return Normalize(-limit, limit), colours, "both" if most > limit else "neither"
     limit = (float(np.quantile(finite, share)) if finite.size else 0.0) or most or 1.0
     above = most > limit * (1 + 1e-9)
     decades = drawn.decades if isinstance(drawn, Image) else 0.0
@@ -174,8 +190,11 @@ def scale_of(values: Any, drawn: Image | Points) -> tuple[Normalize, Any, str]:
     low = float(finite.min()) if finite.size else 0.0
     # What lies far from zero, such as a speed of sound, would be one colour on a scale from there.
     if low > 0.5 * limit:
-        return Normalize(low, max(limit, low * (1 + 1e-9))), colours, "max" if above else "neither"
-    return Normalize(min(low, 0.0), limit), colours, "max" if above else "neither"
+        return Normalize(low, max(most, low * (1 + 1e-9))), colours, "neither"
+    # A focus would leave everything else in the dark, or be cut off: by the square root both are seen.
+    if low >= 0 and most > _FAR * limit:
+        return PowerNorm(0.5, 0.0, most), colours, "neither"
+    return Normalize(min(low, 0.0), max(limit, most)), colours, "neither"
 
 
 def mappable(values: Any, drawn: Image | Points) -> tuple[ScalarMappable, str]:
@@ -241,9 +260,13 @@ def _frame_axes(axes: Axes, panel: Panel, x: str, y: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.margins(x=0.03 if panel.compact else 0)
+        low, high = axes.get_xlim()
+        if not panel.compact and 0 < low < 0.05 * high:  # the first step of what begins at zero
+            axes.set_xlim(left=0.0)
 
 
-def _legend(axes: Axes, handles: list[Any], *, below: bool) -> None:
+def write_legend(axes: Axes, handles: list[Any], *, below: bool) -> None:
+    """Write a legend of what has a label, and of further handles, below axes or to their right."""
     found, _ = axes.get_legend_handles_labels()
     found = [*handles, *found]
     if not found:

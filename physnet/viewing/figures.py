@@ -6,6 +6,7 @@ Axis letters: F frames; Y, X pixels; T points of a curve.
 from __future__ import annotations
 
 import dataclasses
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..errors import SessionError
-from .drawing import Drawer, mappable, proportion, top_of
+from .drawing import Drawer, mappable, proportion, top_of, write_legend
 from .picture import Field, Geometry, Image, Panel
 from .units import label, prefix
 
@@ -60,7 +61,7 @@ def write_field(field: Field, path: Path, *, title: str) -> Path:
         if row[0].flat:
             _snapshots(part, row[0], field)
             continue
-        drawer = Drawer.of(part, field)
+        drawer = Drawer.of(part, field, still=True)
         for axes, panel in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
             drawer.draw(axes, mapped(panel, field), frame=len(field.at_F) - 1)
     return save(figure, path)
@@ -89,10 +90,15 @@ def mapped(panel: Panel, field: Field) -> Panel:
 
 def at(field: Field, frame: int) -> str:
     """Return what a frame shows, in words: `time 1.25 ms`."""
-    usual = float(np.median(np.abs(field.at_F))) or float(np.abs(field.at_F).max())
-    own = abs(float(field.at_F[frame]))
-    factor, unit = prefix(field.along.unit, own if own > 100 * usual else usual)
-    value = f"{factor * float(field.at_F[frame]):.4g}"
+    size_F = np.abs(np.asarray(field.at_F, np.float64))
+    # Frames may follow the beginning closely and end far from it: such a last one has a unit of its own.
+    usual = float(size_F[size_F <= 100 * (float(np.median(size_F)) or float(size_F.max()))].max(initial=0.0))
+    own, alone = float(field.at_F[frame]), float(size_F[frame]) > usual
+    factor, unit = prefix(field.along.unit, abs(own) if alone else usual)
+    steps = np.diff(np.unique(factor * np.asarray(field.at_F, np.float64)))
+    # As many decimals as tell two frames apart.
+    decimals = max(0, -math.floor(math.log10(float(np.median(steps)) * (1 + 1e-9)))) if steps.size else 0
+    value = f"{factor * own:.4g}" if alone else f"{factor * own:.{min(decimals, 9)}f}"
     return f"{field.along.name} {value}" + ("" if unit in ("", "1") else f" {unit}")
 
 
@@ -153,7 +159,7 @@ def _snapshots(part: Any, panel: Panel, field: Field) -> None:
     frames = [round(float(place)) for place in places][-count:]
     columns = min(3, count)
     lines = -(-count // columns)
-    drawer = Drawer.of(part, field)
+    drawer = Drawer.of(part, field, still=True)
     grid = part.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for number, (axes, frame) in enumerate(zip(grid, frames, strict=False)):
         drawer.draw(axes, panel, frame=frame, bar=False, legend=False)
@@ -164,6 +170,8 @@ def _snapshots(part: Any, panel: Panel, field: Field) -> None:
             axes.set_xlabel("")
     for axes in grid[count:]:
         axes.set_visible(False)
+    if any(points.values is None for points in panel.points) or any(curve.label for curve in panel.curves):
+        write_legend(grid[columns * (lines - 1)], [], below=True)
     part.suptitle(plain(panel.title), fontsize=10, x=0.01, ha="left")
     _shared_bar(part, grid, panel)
 

@@ -81,11 +81,13 @@ def _answer(axes: Axes, answer_R: NDArray[Any], repeat_KR: NDArray[Any], quantit
     value_R = np.abs(answer_R) if np.iscomplexobj(answer_R) else answer_R
     repeats_KR = np.abs(repeat_KR) if np.iscomplexobj(repeat_KR) else repeat_KR
     low_R, high_R = repeats_KR.min(0), repeats_KR.max(0)
+    varies = bool(np.any(high_R > low_R))
     axes.vlines(np.arange(len(value_R)), low_R, high_R, color="0.6", linewidth=2.5)
     _plot(axes, value_R, COLOURS[0])
     axes.set_xlabel("response channel")
     axes.set_ylabel(quantity)
-    axes.set_title("what comes back (grey: least to largest of repetitions)", fontsize=10, loc="left")
+    said = " (grey: least to largest of repetitions)" if varies else f": {len(value_R)} channels"
+    axes.set_title(f"what comes back{said}", fontsize=10, loc="left")
 
 
 def _rows(figure: Figure, axes: Axes, answer_NR: NDArray[Any], quantity: str, *, signed: bool) -> None:
@@ -137,6 +139,7 @@ def _spread(axes: Axes, answer_NR: NDArray[Any], quantity: str, unit: str) -> No
         axes.hist(answer_NR[0], edges, histtype="step", color=COLOURS[0], linewidth=1.5, label="shown")
         axes.set_xlabel(quantity)
         axes.set_ylabel("channels")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("how often a value occurs", fontsize=10, loc="left")
     axes.legend(fontsize=8, frameon=False)
 

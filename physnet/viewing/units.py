@@ -11,7 +11,7 @@ from .picture import Axis
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 _PLAIN = frozenset({"m", "s", "Hz", "V", "A", "W", "J", "Pa", "K", "ohm", "F"})
-_RAISED = {"Pa2 s": "Pa² s", "m/s": "m/s", "W/m2": "W/m²", "1/m2": "m⁻²"}
+_RAISED = {"Pa2 s": "Pa² s", "m/s": "m/s", "W/m2": "W/m²", "1/m2": "m⁻²", "1/m": "m⁻¹"}
 
 
 def prefix(unit: str, largest: float) -> tuple[float, str]:

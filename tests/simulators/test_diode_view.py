@@ -36,7 +36,12 @@ def test_the_drawing_has_every_part() -> None:
     assert lines["resistors to sources"] == np.count_nonzero(circuit.source_VU)
     assert lines["resistors between nodes"] == np.count_nonzero(np.triu(circuit.conductance_VV, 1))
     assert lines["diodes, tip at the cathode"] == 3 * 7  # a stroke and the two of its tip
-    assert [points.label for points in panel.points] == ["3 sources", "3 nodes that are read", "2 other nodes"]
+    assert [points.label for points in panel.points] == [
+        "3 sources",
+        "3 nodes that are read",
+        "2 other nodes",
+        "ground",
+    ]
 
 
 def test_many_steps_keep_some_moments_those_of_the_readings_among_them() -> None:

@@ -86,5 +86,5 @@ def test_power_stays_in_the_modes_and_frames_follow_the_beats() -> None:
 def test_the_geometry_shows_both_ends_and_some_modes() -> None:
     system, _, _ = shown()
     ends, *modes = system.geometry().panels
-    assert [curve.label for curve in ends.curves] == ["core", "pixels of the modulator", "pixels of the camera"]
+    assert [curve.label for curve in ends.curves] == ["core", "pixels of the camera", "pixels of the modulator"]
     assert len(modes) == 3 and all(panel.images[0].signed for panel in modes)

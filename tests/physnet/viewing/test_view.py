@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import PowerNorm
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
@@ -19,6 +20,7 @@ from physnet.port import Port
 from physnet.viewing import Axis, Curve, Field, Geometry, Image, Panel, Points
 from physnet.viewing.drawing import scale_of
 from physnet.viewing.drives import FEW, choose_drives
+from physnet.viewing.figures import at
 from physnet.viewing.picture import MOST_NUMBERS
 from physnet.viewing.units import prefix
 from physnet.viewing.view import REPEATS, view
@@ -158,13 +160,40 @@ def test_scales_suit_what_is_drawn() -> None:
         norm, _, beyond = scale_of(values, Image(values=values, extent=(0, 1, 0, 1), quantity=place, **options))
         return norm.vmin, norm.vmax, beyond
 
-    waves = np.array([[-1.0, 3.0], [0.5, np.nan]])
+    waves = np.append(np.linspace(-1.0, 1.0, 1001), np.nan)[None]
+    assert limits(waves, signed=True) == (-1.0, 1.0, "neither")  # diverging about zero
+    waves[0, 700] = 5.0  # beside a source
     low, high, beyond = limits(waves, signed=True)
-    assert low == -high and high > 2.9 and beyond == "both"  # diverging about zero; the quantile is below the largest
+    assert low == -high and 0.99 < high < 1.01 and beyond == "both"
+    light = np.abs(waves)
+    assert limits(np.minimum(light, 1.9))[:2] == (0.0, 1.9)  # nothing is cut off that can be shown
+    norm, _, beyond = scale_of(light, Image(values=light, extent=(0, 1, 0, 1), quantity=place))
+    assert isinstance(norm, PowerNorm) and (norm.vmin, norm.vmax, beyond) == (0.0, 5.0, "neither")  # a focus
     assert limits(np.array([[0.0, 2.0]]))[0] == 0  # what begins at zero is drawn from there
     assert limits(np.array([[330.0, 350.0]]))[0] == 330.0  # and what is far from it is not
     assert limits(np.array([[1e-9, 1.0]]), decades=2.0)[0] == pytest.approx(0.01, rel=0.01)
     assert limits(np.zeros((2, 2)), signed=True)[:2] == (-1.0, 1.0)  # silence has a scale too
+
+
+@pytest.mark.parametrize(
+    ("at_F", "unit", "frame", "said"),
+    [
+        (np.arange(1, 91) / 18e3, "s", 0, "time 0.06 ms"),
+        (np.arange(1, 91) / 18e3, "s", 89, "time 5.00 ms"),
+        (np.arange(13.0), "1", 12, "time 12"),
+        (2.377e9 + 3.675e6 * np.arange(41), "Hz", 40, "time 2.524 GHz"),
+        (np.append(np.arange(60) * 31.64e-6, 1.0), "m", 40, "time 1.27 mm"),
+        (np.append(np.arange(60) * 31.64e-6, 1.0), "m", 60, "time 1 m"),
+        (np.array([0.0]), "s", 0, "time 0 s"),
+    ],
+)
+def test_a_frame_is_told_with_the_decimals_that_tell_it_from_the_next(
+    at_F: NDArray[np.float64], unit: str, frame: int, said: str
+) -> None:
+    quantity = Axis(name="x", unit="m")
+    curve = Curve(x_T=np.arange(2.0), y_T=np.zeros((len(at_F), 2)))
+    panel = Panel(title="p", x=quantity, y=quantity, curves=(curve,))
+    assert at(Field(panels=(panel,), along=Axis(name="time", unit=unit), at_F=at_F), frame) == said
 
 
 @pytest.mark.parametrize(
