@@ -9,7 +9,8 @@ import torch
 from physnet.errors import SpecError
 
 from .acoustic_numba import is_available
-from .fibre_kerr import QuadratureKerr, TensorKerr
+from .fibre_graph import GraphPropagator
+from .fibre_kerr import Kerr, QuadratureKerr, TensorKerr
 from .fibre_line import Line
 from .fibre_modes import Modes
 from .fibre_numba import NumbaPropagator
@@ -25,17 +26,17 @@ def make_propagator(
         line: Steps, sections and junctions.
         modes: The modes.
         kerr: `quadrature` or `tensor`.
-        backend: `auto`, `torch` or `numba`. Linear fibres need no compiled code.
+        backend: `auto`, `torch`, `numba` or `graph`. Linear fibres need no compiled code.
         device: torch device.
         name: Of the system, for messages.
 
     Raises:
         SpecError: An argument is unknown, or compiled code can't do it.
     """
-    if backend not in ("auto", "torch", "numba") or kerr not in ("quadrature", "tensor"):
+    if backend not in ("auto", "torch", "numba", "graph") or kerr not in ("quadrature", "tensor"):
         raise SpecError(
-            f"backend and kerr of {name} must be auto, torch or numba, and quadrature or tensor, got {backend!r} and "
-            f"{kerr!r}."
+            f"backend and kerr of {name} must be auto, torch, numba or graph, and quadrature or tensor, got "
+            f"{backend!r} and {kerr!r}."
         )
     able = is_available() and device.type == "cpu" and kerr == "quadrature"
     if backend == "numba" and not able:
@@ -43,13 +44,18 @@ def make_propagator(
             f"backend of {name} must be 'torch' or 'auto' on {device} with kerr {kerr!r}, or where numba is not "
             "installed, got 'numba'. pip install 'physnet[fast]' brings it, for the CPU and kerr 'quadrature'."
         )
+    on_cuda = device.type == "cuda"
+    if backend == "graph" and not on_cuda:
+        raise SpecError(
+            f"backend of {name} must be 'auto', 'torch' or 'numba' on {device}, got 'graph', which is launched on cuda."
+        )
     options: dict[str, Any] = {"dtype": torch.float32, "device": device}
     if line.linear:
         return TorchPropagator(line, None, **options)
-    if kerr == "tensor":
-        return TorchPropagator(line, TensorKerr(modes, **options), **options)
     factors = modes.factors()
-    sum_of_modes = QuadratureKerr(factors, **options)
+    term: Kerr = TensorKerr(modes, **options) if kerr == "tensor" else QuadratureKerr(factors, **options)
+    if on_cuda and backend != "torch":
+        return GraphPropagator(line, term, **options)
     if able and backend != "torch":
-        return NumbaPropagator(line, sum_of_modes, factors)
-    return TorchPropagator(line, sum_of_modes, **options)
+        return NumbaPropagator(line, term, factors)
+    return TorchPropagator(line, term, **options)

@@ -112,7 +112,8 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         samples: In the window, a power of two; None for at least 16 in a width.
         step: Of the Kerr effect, m; None for what the beats of the modes and the nonlinear phase ask for.
         kerr: `quadrature`, or `tensor`, which is there to check it.
-        backend: `numba` (compiled, several times faster, CPU), `torch`; `auto` chooses.
+        backend: `numba` (compiled, several times faster, CPU), `graph` (torch on a CUDA device, launched as graphs),
+            `torch`; `auto` chooses.
         seed: Of coupling and kinks.
         seconds_per_pass: Declared cost of a row, s.
         device: torch device.
@@ -160,7 +161,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         samples: Annotated[int, Field(ge=32)] | None = None,
         step: Annotated[float, Field(gt=0)] | None = None,
         kerr: Literal["quadrature", "tensor"] = "quadrature",
-        backend: Literal["auto", "torch", "numba"] = "auto",
+        backend: Literal["auto", "torch", "numba", "graph"] = "auto",
         seed: Annotated[int, Field(ge=0)] = 0,
         seconds_per_pass: Annotated[float, Field(ge=0)] = 1e-3,
         device: str = "cpu",
@@ -233,6 +234,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
                 "sections": sections, "coupling": coupling, "kink": kink, "seed": seed, "modulator": modulator,
                 "aperture": self._pixels.width, "response": response, "pulse": None if made is None else str(made),
                 "step": self._line.step, "steps": self._line.steps * sections, "kerr": kerr,
+                "solver": type(self._propagator).__name__.removesuffix("Propagator").lower(),
             },
         )  # fmt: skip
 
