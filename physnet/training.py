@@ -11,6 +11,7 @@ import torch
 
 from .data import Splits
 from .learning import check_rule
+from .live_weights import live_tensors, load_tensors
 from .minibatches import Minibatches
 from .network import Network
 from .passes import Purpose
@@ -18,7 +19,6 @@ from .rules.base import Batch, Learner, LocalRule
 from .seeding import derive_seed
 from .standing import Standing, charge
 from .training_options import TrainingOptions
-from .weights import live_tensors, load_tensors
 
 
 class Training:

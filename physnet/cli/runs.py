@@ -24,6 +24,7 @@ from ..errors import DataError, InputError, SessionError
 from ..evaluation import classify, evaluate
 from ..experiment import Experiment
 from ..interrupts import StopRequest
+from ..live_weights import live_tensors, load_tensors
 from ..network import Network
 from ..passes import Purpose
 from ..printable import printable
@@ -32,7 +33,6 @@ from ..seeding import derive_seed
 from ..session import Run, open_run
 from ..session.figures import write_figures
 from ..session.show import summary
-from ..weights import live_tensors, load_tensors
 from .controls import draw, shown
 from .train import choose_device
 

@@ -30,10 +30,10 @@ import numpy as np
 
 from ..contracts import SystemSpec
 from ..errors import SessionError
+from ..plain_files import open_plain
 from ..session import environment
 from ..session.attributes import attach
 from ..session.overlay import Overlay, in_place
-from .files import open_plain
 from .rows import CRC, META, UNITS
 from .spec import spec_to_json
 

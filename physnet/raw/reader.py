@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..contracts import SystemSpec
 from ..errors import SessionError, SpecError
-from .files import listed, open_plain, read_exactly
+from ..plain_files import listed, open_plain, read_exactly
 from .layout import FOLDER, Structure, inspect, numbers_in
 from .rows import CRC, META, RawRows, checksums
 from .spec import shapes_in, spec_from_json

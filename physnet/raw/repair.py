@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SessionError
+from ..plain_files import listed, open_plain
 from ..session import disk
-from .files import listed, open_plain
 from .layout import FOLDER, Form, build, inspect, numbers_in
 from .reader import RawSystem, check_owner, open_raw, rows_begun
 from .segment import Segment

@@ -23,8 +23,8 @@ import numpy as np
 from ..contracts import SystemSpec
 from ..errors import SessionError, StorageError
 from ..exchange import Exchange
+from ..plain_files import listed
 from ..session import disk
-from .files import listed
 from .layout import FOLDER, numbers_in
 from .reader import last_position
 from .repair import trim

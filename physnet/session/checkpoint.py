@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SessionError
+from ..plain_files import open_plain
 from ..printable import printable
-from ..raw.files import open_plain
 from ..records import Snapshot, Tensors
 from ..weights import sha256
 from . import disk

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import SessionError
+from ..plain_files import open_plain
 from ..printable import printable
-from ..raw.files import open_plain
 from ..raw.layout import FOLDER
 from ..raw.repair import Segments, trim, verify
 from . import checkpoint, disk, layout, leftovers, losses

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SessionError
-from ..raw.files import open_plain
+from ..plain_files import open_plain
 
 try:
     import fcntl

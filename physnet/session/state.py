@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 
 from ..errors import SessionError
+from ..plain_files import open_plain
 from ..printable import printable
-from ..raw.files import open_plain
 from ..records import Tensors
 from .carved import Carved
 from .remains import Remains, remains

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SessionError, SpecError, StorageError
-from ..raw.files import open_plain
+from ..plain_files import open_plain
 from ..raw.spec import shapes_in, spec_from_json, spec_to_json
 from ..session import disk
 from ..weights import sha256

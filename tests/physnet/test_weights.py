@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from physnet.errors import InputError
-from physnet.weights import load_tensors, sha256
+from physnet.live_weights import load_tensors
+from physnet.weights import sha256
 
 WEIGHT: NDArray[np.float32] = np.arange(6, dtype=np.float32).reshape(2, 3)
 BIAS: NDArray[np.float64] = np.array([1.5, -2.0])

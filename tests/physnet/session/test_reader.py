@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +32,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_run: ModuleType) ->
 def _copy(run: Path, to: Path) -> Path:
     shutil.copytree(run, to, dirs_exist_ok=True)
     return to / "session.h5"
+
+
+def test_sessions_are_read_and_written_without_torch() -> None:
+    # Its import takes most of a short program's time.
+    code = "import sys, physnet.session; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_opens_by_folder_and_by_file(finished: Path) -> None:
