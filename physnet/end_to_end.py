@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from .passes import Purpose, pass_numbers
 from .port import Port
 from .records import PassCount
 from .seeding import torch_stream
+from .wrapping import Wrapper
 
 # What impairments may do to a response that leaves its gradient as it is: they add, round, and clip now and then, or
 # scale a row by something near 1. All else mixes channels or rows.
@@ -31,16 +32,6 @@ _HARMLESS = frozenset(
     {"seed", "noise", "dac_bits", "adc_bits", "full_scale", "signed", "seconds_per_pass", "photoelectrons", "flicker"}
     | {"gain_drift", "gain_noise", "within"}
 )
-
-
-@runtime_checkable
-class Wrapper(Protocol):
-    """A system around another one."""
-
-    @property
-    def system(self) -> PhysicalSystem:
-        """The other one."""
-        ...
 
 
 def simulator_of(system: PhysicalSystem) -> Differentiable:

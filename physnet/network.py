@@ -23,6 +23,7 @@ from .layer import PhysicalLayer
 from .passes import DEEPEST
 from .port import Port
 from .records import PassCount
+from .wrapping import innermost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class Network:
 
     Raises:
         SpecError: The widths don't fit, there are no slots to feed again, two layers have one name, or two ports have
-            one system.
+            one system, perhaps each in impairments of its own.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class Network:
                     f"{layer.name} must take the {expected} numbers that reach it, got inputs={layer.inputs}."
                 )
             expected = expected if refed else layer.width
-        if len({id(port.system) for port in self.ports}) < len(self.ports):
+        # Impaired twice, it would be opened twice, and made safe while the other layer still plays.
+        if len({id(innermost(port.system)) for port in self.ports}) < len(self.ports):
             raise SpecError(
                 "layers on one system must share one port, got two ports on it. Make one Port, or name one section of "
-                "[systems] in both layers."
+                "[systems] in both layers, impairments included."
             )
         if len(self.layers) > DEEPEST and any(port.placed.rows for port in self.ports):
             raise SpecError(
@@ -197,22 +199,22 @@ class Network:
         features_NI: torch.Tensor,
         labels_N: torch.Tensor | None = None,
         *,
-        estimate_NC: torch.Tensor | None = None,
+        shares_NC: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return what the lowest layer receives: the features, then the label slots where the network has them.
 
         Args:
             features_NI: Shape `(n, features)`.
             labels_N: Shape `(n,)`: label to present. None leaves the slots empty.
-            estimate_NC: Shape `(n, classes)`: what to put into the slots instead, in units of a label.
+            shares_NC: Shape `(n, classes)`: what to put into the slots instead, as shares of a label, 0 to 1.
         """
         if self.slots is None:
             return features_NI
         slots = features_NI.new_zeros(len(features_NI), self.slots.classes)
         if labels_N is not None:
             slots = functional.one_hot(labels_N, self.slots.classes).to(features_NI.dtype) * self.slots.amplitude
-        elif estimate_NC is not None:
-            slots = estimate_NC * self.slots.amplitude
+        elif shares_NC is not None:
+            slots = shares_NC * self.slots.amplitude
         return torch.cat([features_NI, slots], dim=1)
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -16,10 +16,10 @@ import torch
 from .. import registry
 from ..allowed_drives import random_drives
 from ..contracts import PhysicalSystem, SystemSpec
-from ..end_to_end import Wrapper
 from ..experiment.check import IMPAIRMENTS_FILLED
 from ..probe import probe, root_mean_square
 from ..seeding import derive_seed
+from ..wrapping import Wrapper
 
 _ROWS = 32
 _MARGIN = 4.0  # full scale over the RMS of what it was chosen for, as the impairments' own `auto` has it

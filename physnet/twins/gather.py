@@ -73,7 +73,7 @@ def _present(network: Network, inputs_NI: torch.Tensor, turn: int) -> None:
 
 
 def _redraw(network: Network, own: dict[str, torch.Tensor], seed: int) -> None:
-    """Give all layers random weights of the size of their own, biases included."""
+    """Give all layers random weights of the size of their own. Biases, which start at zero, and maps before stay."""
     for number, layer in enumerate(network):
         size = own[f"{layer.name}/weight"].square().mean().sqrt()
         drawn = torch.randn(layer.weight_FO.shape, generator=torch_stream(seed, "weight", number))
