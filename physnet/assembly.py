@@ -190,7 +190,7 @@ def build_network(experiment: Experiment, frame: Frame, rule: LocalRule, *, devi
     ports: dict[str, Port] = {}
     layers = []
     refed = isinstance(rule, Refeeds)
-    non_negative = frame.non_negative and not refed  # an estimate has both signs
+    non_negative = frame.non_negative
     for number, section in enumerate(experiment.layers):
         if section.system not in ports:
             system = _build_system(experiment, section, inputs, non_negative=non_negative, device=device)

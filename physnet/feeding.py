@@ -55,4 +55,4 @@ class Refeed:
             self._estimate_NC = self._rule.next_estimate(
                 self._network, self._estimate_NC, scores_NC, passes, number=number
             )
-        return self._network.inputs(self._features_NI, estimate_NC=self._estimate_NC)
+        return self._network.inputs(self._features_NI, shares_NC=self._rule.shares(self._estimate_NC))

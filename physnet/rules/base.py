@@ -286,3 +286,10 @@ class Refeeds(Protocol):
             number: Number of the layer that receives it, from 1.
         """
         ...
+
+    def shares(self, estimate_NC: torch.Tensor) -> torch.Tensor:
+        """Return what lies in the label slots for an estimate, as shares of a label from 0 to 1: the range of features.
+
+        Encoders scale a sample and its slots as one. What exceeds the features would take the range of the drive.
+        """
+        ...

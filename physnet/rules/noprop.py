@@ -25,6 +25,7 @@ from .slopes import times_slope_
 
 Schedule = Literal["cosine", "linear"]
 Loss = Literal["cross_entropy", "snr_mse"]
+_DEVIATIONS = 3.0  # of the noise that a drive has room for: beyond lie 3 numbers in 1000, which are cut off
 
 
 def signal(layers: int, schedule: Schedule) -> tuple[float, ...]:
@@ -84,7 +85,9 @@ class NoProp(SinglePass):
     The paper's last read-out of `z_T` is here the answer of the last layer, from which z_T is made; its embedding of
     labels, learned or not, is the one-hot vector. One pass per layer and sample in training; to classify, one in each.
 
-    The z of a sample lies in the network's label slots, in units of `network.label_amplitude`.
+    The z of a sample lies in the network's label slots as a share, from 0 to 1, of `network.label_amplitude`: shifted
+    and stretched so that three deviations of its noise have room, and cut off there. Encoders that scale over a sample
+    would else give the range to the noise and leave the sample little: of 2 bits of a binary drive, less than one.
 
     Args:
         loss: `cross_entropy`, or the paper's `T / 2 (SNR_t - SNR_(t-1)) |u - u_y|^2` with `SNR = abar / (1 - abar)`.
@@ -128,7 +131,13 @@ class NoProp(SinglePass):
         label_NC = self.scale * one_hot(batch.labels_N, network.slots.classes, batch.features_NI)
         noise_NC = _normal(random, label_NC)
         estimate_NC = math.sqrt(before) * label_NC + math.sqrt(1 - before) * noise_NC
-        return network.inputs(batch.features_NI, estimate_NC=estimate_NC)
+        return network.inputs(batch.features_NI, shares_NC=self.shares(estimate_NC))
+
+    def shares(self, estimate_NC: torch.Tensor) -> torch.Tensor:
+        """Return z as shares of a label: from three deviations of its noise below zero to three around any label."""
+        # The largest of sqrt(abar) scale + 3 sqrt(1 - abar) over all parts of signal abar.
+        highest = math.hypot(_DEVIATIONS, self.scale)
+        return ((estimate_NC + _DEVIATIONS) / (highest + _DEVIATIONS)).clamp(0, 1)
 
     def training_rows(self, network: Network, batch: Batch) -> torch.Tensor:
         """Return what the lowest layer learns from."""

@@ -18,7 +18,9 @@ from torch.nn import functional
 
 from physnet.assembly import load_samples
 from physnet.cli import main
+from physnet.contracts import DriveSpec
 from physnet.controls.training import train_one
+from physnet.encoders import Levels
 from physnet.errors import InputError, SpecError
 from physnet.evaluation import classify
 from physnet.experiment import load_experiment
@@ -115,12 +117,32 @@ def test_a_layer_is_shown_the_sample_and_its_label_under_noise() -> None:
     assert torch.equal(rows[0], rule.training_rows(network, batch)) and len(rows) == LAYERS
     for level, row in zip(signal(LAYERS, "cosine"), rows, strict=False):
         assert torch.equal(row[:, :INPUTS], features)
-        z = row[:, INPUTS:] / 1.5  # the amplitude of the label slots
+        share = row[:, INPUTS:] / 1.5  # the amplitude of the label slots
+        assert float(share.min()) >= 0 and float(share.max()) <= 1
+        z = share * (3 + math.hypot(3, 2)) - 3
         noise = z - math.sqrt(level) * 2 * functional.one_hot(labels, CLASSES)
         # 9000 normal numbers: their variance deviates by sqrt(2 / 9000) = 0.015, their mean by 0.0105; five times that.
+        # What is cut off at three deviations has a hundredth of the variance at most.
         assert abs(float(noise.square().mean()) / (1 - level) - 1) <= 0.075
         assert abs(float(noise.mean())) <= 0.053
     assert not torch.equal(rows[1][:, INPUTS:] - rows[0][:, INPUTS:], torch.zeros_like(rows[0][:, INPUTS:]))
+
+
+def test_the_estimate_leaves_the_range_of_the_drive_to_the_sample() -> None:
+    rule, network = NoProp(), refed()
+    assert rule.shares(torch.tensor([-3.0, math.sqrt(10)])).tolist() == pytest.approx([0, 1])
+    assert rule.shares(torch.tensor([-50.0, 50.0])).tolist() == [0, 1]
+    batch = dataclasses.replace(make_batch(), features_NI=torch.rand(SAMPLES, INPUTS, dtype=torch.float64))
+    amplitude = 1.5
+    for row in learning_rows(network, rule, batch):
+        assert float(row.min()) >= 0 and float(row.max()) <= amplitude
+    # Two bits of a binary drive, scaled over the row: a feature that fills the range has all four levels in every row.
+    ramp = torch.linspace(0, amplitude, INPUTS, dtype=torch.float64).repeat(SAMPLES, 1)
+    spec = DriveSpec(shape=(2 * (INPUTS + CLASSES),), domain="binary")
+    for row in learning_rows(network, rule, dataclasses.replace(batch, features_NI=ramp)):
+        bits = Levels()(row, spec).drive[:, : 2 * INPUTS].reshape(SAMPLES, INPUTS, 2)
+        level = 2 * bits[..., 0] + bits[..., 1]
+        assert torch.equal(level, (torch.linspace(0, 3, INPUTS, dtype=torch.float64)).round().repeat(SAMPLES, 1))
 
 
 def test_no_layer_learns_anything_from_another() -> None:
@@ -162,7 +184,7 @@ def test_classifying_takes_one_pass_a_layer_and_is_reproducible(
 ) -> None:
     network, rule = refed(), NoProp(start=start, inference=inference)
     learners = learners_of(rule, network)
-    features = make_batch().features_NI
+    features = 0.1 * make_batch().features_NI  # small, so that answers depend on what lies in the slots
     with network:
         first, again, later = (
             classify(
@@ -185,7 +207,7 @@ def test_each_layer_refines_what_the_one_below_said() -> None:
     x = make_batch(3).features_NI
     levels, z, answers = signal(LAYERS, "cosine"), torch.zeros(SAMPLES, CLASSES, dtype=torch.float64), []
     for number, (layer, learner) in enumerate(zip(network, learners, strict=True)):
-        scores = learner.scores(layer.outputs(features_of(layer, torch.cat([x, 1.5 * z], 1))))
+        scores = learner.scores(layer.outputs(features_of(layer, torch.cat([x, 1.5 * rule.shares(z)], 1))))
         answers.append(scores.argmax(1))
         step = Posterior.of(*levels[number : number + 2])
         z = step.label * scores.exp() + step.estimate * z
