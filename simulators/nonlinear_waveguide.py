@@ -93,7 +93,7 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
             and for a bin in each band of the response.
         precision: `single` or `double`.
         backend: What steps the field: `torch`; `numba` (several times faster on a CPU) and `cuda` (a row stays on a
-            multiprocessor of a CUDA device, up to 4 096 samples), both in single precision and without self-steepening;
+            multiprocessor of a CUDA device, up to 8 192 samples), both in single precision and without self-steepening;
             `graph` (torch on a CUDA device, launched as graphs); `auto` chooses.
         phase_limit: Largest nonlinear phase of a step in rad.
         edge_limit: Largest share of energy at the edges of window or spectrum.

@@ -20,8 +20,7 @@ from .waveguide_medium import TimeGrid, Waveguide
 from .waveguide_solver import Propagated, PulseSolver
 from .waveguide_torch import TorchSolver
 
-_LONGEST = 4096  # samples whose threads have registers for all factors: 256 threads times 247
-_PASSES = 3  # of the longest rows
+_LONGEST = 8192  # samples whose threads have registers for their points: 512 threads times 128
 
 
 class CudaSolver(PulseSolver):
@@ -36,7 +35,7 @@ class CudaSolver(PulseSolver):
 
     Args:
         waveguide: The equation, without self-steepening.
-        grid: Samples in time, up to 4 096.
+        grid: Samples in time, up to 8 192.
         steps: Steps along the guide.
         device: torch device; `cpu` where the interpreter runs the kernels.
 
@@ -59,9 +58,12 @@ class CudaSolver(PulseSolver):
         scaled_F = [waveguide.linear(grid, self.distance), *([waveguide.delayed(grid)] if late else [])]
         spectral = [factor_F[layout.bin_KA] / grid.samples for factor_F in scaled_F]
         edges = grid.window_edge[layout.place_PKA[0]], grid.spectrum_edge[layout.bin_KA]
+        lane_A = np.arange(layout.threads)
+        inner_RA = np.stack([*layout.inner_QA, lane_A, lane_A])  # of twiddle factors, then of the spectrum's
         tables = (
             parts(np.stack([*layout.twiddle_QKA, *spectral])),
-            np.resize(layout.bases(), (_PASSES, layout.threads)).astype(np.uint32),
+            layout.bases().astype(np.int32),
+            np.stack([inner_RA, inner_RA]).astype(np.int32),
             np.stack(edges).astype(np.float32),
             np.array(self.segments, np.int64),
         )

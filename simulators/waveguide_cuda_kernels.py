@@ -84,6 +84,8 @@ _scaled, _near, _far = each_with(inlined(lambda p, c, _: p * c)), each(near), ea
 _plus, _pairs = each_pair(inlined(lambda a, b: a + b)), each_pair(inlined(lambda a, b: (a, b)))
 # Warps of a multiprocessor: 168 and 255 registers a thread, of which the kernel's 1 024 samples need 8 more and 249.
 _WARPS, _WARPS_LATE = 12, 8
+_KEPT = 4096  # samples whose threads, 256 or less, have registers for all factors; longer rows read them in each step
+_NOTHING = np.uint32(0)
 _ALL = tuple(range(POINTS))
 
 
@@ -107,9 +109,11 @@ class _Passes:
 
     Args:
         layout: How a row lies in its threads.
+        is_kept: Whether factors are in registers.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, is_kept: bool) -> None:
+        self._is_kept = is_kept
         self._last = {2: twos, 4: fours, 8: eights, POINTS: sixteen}[layout.radices[-1]]
         self._half = np.uint32(layout.room * layout.rows)
         self._offset_PK = [tuple(np.uint32(place) for place in offset_K) for offset_K in layout.offsets()]
@@ -124,16 +128,37 @@ class _Passes:
         if number == self.number - 1:
             last = self._last
             return inlined(lambda x, s, b, w: last(x))
-        move, rest = self._move(number, number + 1), self.forth(number + 1)
-        return inlined(lambda x, s, b, w: rest(move(_twiddled(sixteen(x), w[number]), s, b), s, b, w))
+        move, rest, twiddle = self._move(number, number + 1), self.forth(number + 1), self.factors(number)
+        return inlined(lambda x, s, b, w: rest(move(_twiddled(sixteen(x), twiddle(w)), s, b), s, b, w))
 
     def back(self, number: int = 0) -> Any:
         """Return what takes points with their parts changed over from the spectrum to before one pass."""
         if number == self.number - 1:
             last = self._last
             return inlined(lambda x, s, b, w: last(x))
-        move, rest = self._move(number + 1, number), self.back(number + 1)
-        return inlined(lambda x, s, b, w: sixteen(_twiddled(move(rest(x, s, b, w), s, b), w[number])))
+        move, rest, twiddle = self._move(number + 1, number), self.back(number + 1), self.factors(number)
+        return inlined(lambda x, s, b, w: sixteen(_twiddled(move(rest(x, s, b, w), s, b), twiddle(w))))
+
+    def factors(self, number: int) -> Any:
+        """Return what finds one of the tables of factors: twiddle factors of passes, then those of the spectrum."""
+        return inlined(lambda w: w[0][number]) if self._is_kept else read_factors(number)
+
+    def held(self, number: int) -> Any:
+        """Return what takes so many tables of factors into registers, where they are kept there."""
+        if not self._is_kept:
+            return inlined(lambda w: (w[0],))
+        last = read_factors(number - 1)
+        if number == 1:
+            return inlined(lambda w: (last(w),))
+        before = self.held(number - 1)
+        return inlined(lambda w: (*before(w), last(w)))
+
+    def renewed(self) -> Any:
+        """Return what tells anew where factors are read, so that they are read in each step, not all before it."""
+        if self._is_kept:
+            return inlined(lambda w, where, lane: w)
+        places = indices(self.number + 1)
+        return inlined(lambda w, where, lane: (w[0], w[1], places(where, lane, _NOTHING)))
 
     def _move(self, before: int, after: int) -> Any:
         """Return what takes points through shared memory to the threads that have them in another pass."""
@@ -155,10 +180,19 @@ class _Passes:
         return inlined(move)
 
 
-def factors(number: int) -> Any:
+def read_factors(number: int) -> Any:
     """Return what reads one of the tables of factors, for the points of a thread."""
-    read = each_with(inlined(lambda k, table, lane: (table[number, 0, k, lane], table[number, 1, k, lane])))
-    return inlined(lambda table, lane: read(_ALL, table, lane))
+    read = each_with(inlined(lambda k, table, at: (table[number, 0, k, at], table[number, 1, k, at])))
+    return inlined(lambda w: read(_ALL, w[1], w[2][number]))
+
+
+def indices(count: int) -> Any:
+    """Return what reads a thread's part of the first rows of a table of places, each increased."""
+    row = count - 1
+    if not row:
+        return inlined(lambda table, lane, more: (np.uint32(table[row, lane]) + more,))
+    before = indices(row)
+    return inlined(lambda table, lane, more: (*before(table, lane, more), np.uint32(table[row, lane]) + more))
 
 
 def _look(layout: Layout) -> Any:
@@ -185,14 +219,6 @@ def _look(layout: Layout) -> Any:
     return inlined(look)
 
 
-def _twiddles(layout: Layout) -> Any:
-    """Return what reads the twiddle factors of a thread, a sixteen of them for each pass but the last."""
-    first, second = factors(0), factors(1)
-    if len(layout.radices) == 2:
-        return inlined(lambda table, lane: (first(table, lane),))
-    return inlined(lambda table, lane: (first(table, lane), second(table, lane)))
-
-
 def _row(layout: Layout) -> tuple[Any, Any]:
     """Return what reads the points of a thread from a row in the device's memory, and what writes them."""
     stride = np.uint32(layout.threads)
@@ -215,13 +241,15 @@ def make(samples: int, late: bool) -> Any:
     """Return the kernel for rows of so many samples.
 
     Args:
-        samples: A power of two from 32 to 4 096.
+        samples: A power of two from 32 to 8 192.
         late: Whether the nonlinearity has a late response.
     """
-    layout, passes = lay_out(samples), _Passes(lay_out(samples))
+    layout = lay_out(samples)
+    passes = _Passes(layout, is_kept=samples <= _KEPT)
     rows, room, stride = layout.rows, np.uint32(layout.room), np.uint32(layout.threads)
     forth, back, look, (read, write) = passes.forth(), passes.back(), _look(layout), _row(layout)
-    twiddles, linear, delayed = _twiddles(layout), factors(passes.number - 1), factors(passes.number)
+    bases, places, held, renewed = indices(passes.number), indices(passes.number + 1), passes.held, passes.renewed()
+    linear, delayed, hold = passes.factors(passes.number - 1), read_factors(passes.number), held(passes.number)
     mask = each_with(inlined(lambda k, edge, lane: edge[k, lane]))
 
     def filtered(x: Any, f: Any, s: Any, b: Any, w: Any) -> Any:
@@ -230,26 +258,27 @@ def make(samples: int, late: bool) -> Any:
     through = inlined(filtered)
 
     def solve(
-        field: Any, seen: Any, table: Any, base: Any, edges: Any, segments: Any, gain: Any, prompt: Any
+        field: Any, seen: Any, table: Any, base: Any, inner: Any, edges: Any, segments: Any, gain: Any, prompt: Any
     ) -> None:  # fmt: skip
         s = cuda.shared.array(0, _float32)
         thread = np.uint32(cuda.threadIdx.x)
         lane, slot = thread % stride, thread // stride
         row = cuda.blockIdx.x * rows + slot
         is_there, begin = row < field.shape[0], slot * room
-        b = (begin + base[0, lane], begin + base[1, lane], begin + base[2, lane])
-        w, f = twiddles(table, lane), linear(table, lane)
+        b, w = bases(base, lane, begin), (_ZERO, table, places(inner[0], lane, _NOTHING))
+        w = hold(w), table, w[2]
         x = read(_ALL, field[row if is_there else 0], lane)
         peak, early, outer = _ZERO, _ZERO, _ZERO
         for number in range(segments.shape[0] + 1):
             steps = segments[number - 1] if number > 0 else -1
             for step in range(steps + 1):
+                w = renewed(w, inner[step & 1], lane)
                 if step > 0:
-                    x = through(x, f, s, b, w)
+                    x = through(x, linear(w), s, b, w)
                 p = _powers(x)
                 peak = max(peak, _largest(p))
                 if late:
-                    p = _plus(_scaled(p, prompt, prompt), _real(through(_as_points(p), delayed(table, lane), s, b, w)))
+                    p = _plus(_scaled(p, prompt, prompt), _real(through(_as_points(p), delayed(w), s, b, w)))
                 x = _rotated(x, p, gain if 0 < step < steps else gain * _HALF)
             p = _powers(x)
             energy, edge, peak = look(_sum(p), _sum(_times(p, mask(_ALL, edges[0], lane))), peak, s, begin, lane)

@@ -49,6 +49,7 @@ class Layout:
         place_PKA: Which place each point has in each pass; in the first one, which sample it is.
         bin_KA: Which bin of the spectrum it is after the last pass.
         twiddle_QKA: Factors after each pass but the last, on the way to the spectrum; the first of a thread is 1.
+        inner_QA: Which column of `twiddle_QKA` is a thread's. A pass has no more of them than threads, and 0 elsewhere.
     """
 
     samples: int
@@ -59,6 +60,7 @@ class Layout:
     place_PKA: Ints
     bin_KA: Ints
     twiddle_QKA: Complexes
+    inner_QA: Ints
 
     @property
     def shared(self) -> int:
@@ -82,11 +84,12 @@ def lay_out(samples: int) -> Layout:
     radices = (*(POINTS for _ in range(passes - 1)), 2 ** (bits - _BITS * (passes - 1)))
     lowest = [*(bits - _BITS * (number + 1) for number in range(passes - 1)), 0]
     place_PKA = np.stack([_places(bits, low) for low in lowest])
-    length, twiddles = samples, []
-    for place_KA in place_PKA[:-1]:
-        turns_KA = np.outer(np.arange(POINTS), place_KA[0] % (length // POINTS)) / length
-        twiddles.append(np.exp(-2j * math.pi * turns_KA))
-        length //= POINTS
+    twiddle_QKA, inner_QA = np.zeros((passes - 1, POINTS, threads), complex), np.zeros((passes - 1, threads), np.int64)
+    for number in range(passes - 1):
+        length = samples // POINTS**number
+        turns = np.outer(np.arange(POINTS), np.arange(length // POINTS)) / length
+        twiddle_QKA[number, :, : length // POINTS] = np.exp(-2j * math.pi * turns)
+        inner_QA[number] = place_PKA[number, 0] % (length // POINTS)
     return Layout(
         samples=samples,
         threads=threads,
@@ -95,7 +98,8 @@ def lay_out(samples: int) -> Layout:
         radices=radices,
         place_PKA=place_PKA,
         bin_KA=_reversed(samples, radices)[place_PKA[-1]],
-        twiddle_QKA=np.stack(twiddles),
+        twiddle_QKA=twiddle_QKA,
+        inner_QA=inner_QA,
     )
 
 

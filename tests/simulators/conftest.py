@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -20,7 +21,10 @@ def interpreter() -> Iterator[Callable[..., Any]]:
     """
     if importlib.util.find_spec("numba_cuda") is None:
         pytest.skip("needs numba-cuda")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # The interpreter asks its threads all the time whether they wait, and meanwhile they wait for it: three times as
+    # long if it hands over after Python's 5 ms only.
+    switching: dict[str, Any] = {"initializer": sys.setswitchinterval, "initargs": (5e-5,)}
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), **switching) as pool:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NUMBA_ENABLE_CUDASIM", "1")
             pool.submit(int).result()  # the process begins here

@@ -55,11 +55,11 @@ def test_it_steps_as_the_plain_propagator_does(monkeypatch: pytest.MonkeyPatch, 
     ways = (solver.stations(launched[0], stops) for solver in (plain, graphs))
     for (_, expected), (_, found) in zip(*ways, strict=True):
         assert torch.equal(found, expected)
-    slopes = []
+    slopes: list[torch.Tensor] = []
     for solver in (plain, graphs):
         leaf = launched[:1].clone().requires_grad_()
         slopes += torch.autograd.grad(solver.propagate(leaf).square().sum(), leaf)
-    assert torch.equal(*slopes)
+    assert torch.equal(slopes[0], slopes[1])
 
 
 def test_a_fibre_on_a_cuda_device_is_stepped_by_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_who_can_do_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     device, short, long = (
         torch.device("cuda"),
         TimeGrid(samples=1024, window=1e-11),
-        TimeGrid(samples=8192, window=1e-10),
+        TimeGrid(samples=16384, window=1e-10),
     )
 
     def chosen(waveguide: Any, grid: TimeGrid, precision: str = "single") -> str:
