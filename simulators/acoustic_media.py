@@ -14,7 +14,7 @@ bounded size: sqrt(2 E) grows in one step by at most dt |s| / sqrt(1 - dt^2 max(
 So it grows at most linearly in time, whatever the drive. `Scheme` also counts the largest slopes of F and r into
 max(A): the scheme linearised about any state is stable as well.
 
-Axis letters: Y, X cells; P cells of the padded grid, flattened; E nonlinear cells; R resonators; T terms.
+Axis letters: Y, X cells; P cells of the padded grid, flattened; E nonlinear cells; R resonators.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from physnet.errors import SpecError
 
 from .acoustic_grid import Floats, Grid, Ints
+from .acoustic_links import Links, Terms
 
 # The largest slope of x^3 / (1 + x^2)^1.5, at x^2 = 2/3.
 STEEPEST = 3 * (2 / 3) / (5 / 3) ** 2.5
@@ -111,34 +112,6 @@ class Medium:
                 **parts,
             }
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """Sums of a few products, `new[target] += weight * value[source]`, sorted by target.
-
-    Args:
-        target: Flat padded number, shape `(T,)`.
-        source: Flat padded number, or a number of an element.
-        weight: Shape `(T,)`.
-    """
-
-    target: Ints
-    source: Ints
-    weight: Floats
-
-    @classmethod
-    def collect(cls, terms: list[tuple[int, int, float]]) -> Terms:
-        """Sort `(target, source, weight)` by target."""
-        terms = sorted(terms, key=lambda term: term[0])
-        return cls(
-            target=np.array([term[0] for term in terms], dtype=np.int64),
-            source=np.array([term[1] for term in terms], dtype=np.int64),
-            weight=np.array([term[2] for term in terms], dtype=np.float64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,79 +215,22 @@ class Scheme:
         scale_E = 1 / (1 + self.grid.pad(self.medium.damping_YX).ravel()[self.element_cells] * dt)
         return elements.stiffness * dt**2 * scale_E, elements.damping * dt * scale_E, elements.speed
 
-    def neighbours(self, cell: int) -> list[tuple[int, float, bool]]:
-        """Return the neighbours of a flat padded cell: their padded number, weight, and whether sound gets there."""
-        rigid_P = self._rigid
-        found = []
-        for stride in (self.grid.padded[1], 1):
-            for step in (-stride, stride):
-                open_so_far = True
-                for k, weight in enumerate(self.grid.stencil.second, start=1):
-                    there = cell + k * step
-                    open_so_far = open_so_far and not rigid_P[there]
-                    found.append((there, weight, open_so_far))
-        return found
-
     def laplacian(self) -> Any:
-        """Return `h^2 lap` of the cells of the padded grid as a SciPy sparse matrix, link by link: for tests.
-
-        Rows and columns of padding and rigid cells are empty. Symmetric; absorbing layers count as soft sides.
-        """
-        from scipy.sparse import coo_array
-
-        entries: list[tuple[int, int, float]] = []
-        inside = np.zeros(self.grid.padded, dtype=bool)
-        inside[self.inside] = True
-        for cell in np.flatnonzero(inside.ravel() & ~self._rigid).tolist():
-            for there, weight, is_open in self.neighbours(cell):
-                if is_open:
-                    entries.append((cell, cell, -weight))
-                    if self.grid.beyond[there] >= 0:
-                        entries.append((cell, int(self.grid.beyond[there]), weight))
-        row, column, value = zip(*entries, strict=True)
-        return coo_array((value, (row, column)), shape=(inside.size, inside.size)).tocsr()
-
-    @property
-    def _rigid(self) -> NDArray[np.bool_]:
-        rigid_P = self.grid.pad(self.medium.rigid_YX).ravel() > 0
-        beyond_P = self.grid.beyond
-        return np.asarray((beyond_P >= 0) & rigid_P[beyond_P])
+        """Return `h^2 lap` as a sparse matrix; see `Links.laplacian`."""
+        return Links(self.grid, self.medium.rigid_YX).laplacian()
 
     def _edges(self) -> tuple[Terms, Terms]:
-        """Find what a rigid face takes from the plain stencil, and where the equation of state acts.
-
-        At order 4 the Laplacian is 4/3 of the one between neighbours less 1/3 of the one between next neighbours; the
-        second kind of link is cut when any cell along it is rigid. It stays symmetric and positive semidefinite, since
-        (a + b)^2 <= 2 a^2 + 2 b^2 bounds each second link by the two first ones along it.
-        """
-        rigid_P, width = self._rigid, self.grid.padded[1]
-        near = np.zeros(rigid_P.size, dtype=bool)
-        for stride in (width, 1):
-            for k in range(1, self.grid.halo + 1):
-                near |= np.roll(rigid_P, k * stride) | np.roll(rigid_P, -k * stride)
-        inner_P = np.zeros(self.grid.padded, dtype=bool)
-        inner_P[self.inside] = True
+        """Find what a rigid face takes from the plain stencil, and where the equation of state acts."""
+        links = Links(self.grid, self.medium.rigid_YX)
         cut: list[tuple[int, int, float]] = []
-        for cell in np.flatnonzero(near & inner_P.ravel() & ~rigid_P).tolist():
-            for there, weight, is_open in self.neighbours(cell):
-                if is_open:
-                    continue
-                self.centre_P[cell] += weight * self.weight_P[cell]
-                if not rigid_P[there]:  # in a rigid cell the field is zero
-                    cut.append((cell, there, weight * self.weight_P[cell]))
+        for cell, there, weight, is_open in links.cut():
+            self.centre_P[cell] += weight * self.weight_P[cell]
+            if is_open:  # in a rigid cell the field is zero
+                cut.append((cell, there, weight * self.weight_P[cell]))
         rows: list[tuple[int, int, float]] = []
         if self.medium.elements is not None and self.medium.elements.speed:
             number = {cell: e for e, cell in enumerate(self.element_cells.tolist())}
-            reached = set(number)
-            for cell in number:
-                reached |= {int(self.grid.beyond[there]) for there, _, is_open in self.neighbours(cell) if is_open}
-            for cell in sorted(reached - {-1}):
-                for there, weight, is_open in self.neighbours(cell):
-                    if not is_open:
-                        continue
-                    for other, sign in ((int(self.grid.beyond[there]), 1.0), (cell, -1.0)):
-                        if other in number:
-                            rows.append((cell, number[other], sign * weight * self.weight_P[cell]))
+            rows = [(cell, e, weight * self.weight_P[cell]) for cell, e, weight in links.reaching(number)]
         return Terms.collect(cut), Terms.collect(rows)
 
 

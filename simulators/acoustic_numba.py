@@ -19,7 +19,8 @@ import torch
 from physnet.errors import SpecError
 
 from .acoustic_grid import Ints
-from .acoustic_media import Scheme, Terms
+from .acoustic_links import Terms
+from .acoustic_media import Scheme
 from .acoustic_solver import CHECK_EVERY, Array, FieldSolver, FieldState
 from .acoustic_torch import TorchSolver
 

@@ -18,7 +18,8 @@ import torch
 
 from .acoustic_grid import Ints
 from .acoustic_layers import TorchLayers
-from .acoustic_media import Scheme, Terms
+from .acoustic_links import Terms
+from .acoustic_media import Scheme
 from .acoustic_solver import CHECK_EVERY, Array, FieldSolver, FieldState
 from .lone_threads import lone_threads
 

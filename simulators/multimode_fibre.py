@@ -1,6 +1,6 @@
 """Light through a multimode fibre, from a modulator to a camera: modes that interfere, and mix when it is strong.
 
-Axis letters: N rows; D drives; K columns of the modulated field as reals; M modes; T samples of a pulse; R responses.
+Axis letters: N rows; D drives; M modes; T samples of a pulse; R responses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
@@ -32,6 +31,7 @@ from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
 from .fibre_detectors import BandPowers, Detector, EndCamera, ModePowers
+from .fibre_launch import Launch
 from .fibre_line import Line, Scales, make_line, scales_of
 from .fibre_links import make_junctions
 from .fibre_mode_solver import solve_modes
@@ -43,7 +43,6 @@ from .fibre_pulse import Shape, make_pulse
 from .fibre_view import FibreView
 from .fibre_watch import FibreNumerics, Watched, watch
 from .modulator import Modulator
-from .row_product import RowProduct
 
 _ROWS = 512  # taken through at a time
 
@@ -197,12 +196,9 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         self._steps: dict[str, Any] = {"kerr": kerr, "backend": backend, "device": self._device, "name": name}
         self._propagator = make_propagator(self._line, self._modes, **self._steps)
 
-        self._modulator = Modulator(drives=drives, kind=modulator, signed=signed, phase_range=phase_range, name=name)
-        self._pixels = Pixels(count=drives, width=math.sqrt(2) * radius if aperture is None else aperture)
-        launch_MD = self._pixels.launch(self._modes)
-        # Without a step between them the modulator and the fibre are one matrix.
-        entry_MD = self._line.transfer() @ launch_MD if self._direct else launch_MD.astype(np.complex128)
-        self._entry = RowProduct(_as_real(entry_MD, phase=self._modulator.is_phase), device=device)
+        lights = Modulator(drives=drives, kind=modulator, signed=signed, phase_range=phase_range, name=name)
+        pixels = Pixels(count=drives, width=math.sqrt(2) * radius if aperture is None else aperture)
+        self._launch = Launch(lights, pixels, self._modes, self._line, device=self._device)
         self._detector: Detector
         if response == "camera":
             camera = Pixels(count=responses, width=2 * radius if view is None else view)
@@ -213,15 +209,15 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
             self._detector = BandPowers(responses, self._line, self._device)
         seen = 2 * radius if view is None else view
         self._view = FibreView(
-            modes=self._modes, line=self._line, beat=self._scales.beat, attenuation=attenuation, pixels=self._pixels,
+            modes=self._modes, line=self._line, beat=self._scales.beat, attenuation=attenuation, pixels=pixels,
             camera=Pixels(count=responses, width=seen) if response == "camera" else None, width=max(seen, 2.2 * radius),
             propagator=None if self._line.linear else self._propagator,
         )  # fmt: skip
-        nonlinear = self._modulator.is_phase or not self._line.linear
+        nonlinear = lights.is_phase or not self._line.linear
         self._spec = SystemSpec(
             name=name,
             kind="simulated",
-            drive=self._modulator.spec,
+            drive=lights.spec,
             response=ResponseSpec(shape=(responses,), dtype="float32", axes=("response",)),
             nonlinearity=frozenset({"medium", "detector"} if nonlinear else {"detector"}),
             repeatable=True,
@@ -232,7 +228,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
             identity={
                 "model": "MultimodeFibre", **dataclasses.asdict(fibre), **plain, "modes": len(self._modes),
                 "sections": sections, "coupling": coupling, "kink": kink, "seed": seed, "modulator": modulator,
-                "aperture": self._pixels.width, "response": response, "pulse": None if made is None else str(made),
+                "aperture": pixels.width, "response": response, "pulse": None if made is None else str(made),
                 "step": self._line.step, "steps": self._line.steps * sections, "kerr": kerr,
                 "solver": type(self._propagator).__name__.removesuffix("Propagator").lower(),
             },
@@ -271,10 +267,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
 
         A full drive carries a power of 1, of which the modes have what they take up.
         """
-        launch_DM = torch.from_numpy(self._pixels.launch(self._modes).T).to(self._device, torch.complex64)
-        field_NK = self._modulator.field(drive.to(self._device, torch.float32))
-        real_ND, imag_ND = field_NK[:, : self._pixels.count], field_NK[:, self._pixels.count :]
-        return (torch.complex(real_ND, imag_ND) if imag_ND.shape[1] else real_ND.to(torch.complex64)) @ launch_DM
+        return self._launch.amplitudes(drive)
 
     def measure(self, drive: torch.Tensor, passes: Passes) -> Reading:
         """Play `drive`, shape `(n, drives)`, and read the end. Pass numbers change nothing: there is no noise.
@@ -291,9 +284,9 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         """Return the response with its graph: the same numbers as `measure`."""
         parts: list[torch.Tensor] = []
         for first in range(0, len(drive), _ROWS):
-            begun_NM2 = self._enter(drive[first : first + _ROWS])
+            begun_NM2 = self._launch.enter(drive[first : first + _ROWS])
             end_NM2T = self._end(begun_NM2)
-            trouble = None if self._direct else self._watch(begun_NM2, end_NM2T).trouble()
+            trouble = None if self._launch.reaches_end else self._watch(begun_NM2, end_NM2T).trouble()
             if trouble is not None:
                 row, why = trouble
                 before = [*parts, *([self._detector.detect(end_NM2T[:row])] if row else [])]
@@ -310,21 +303,21 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         """Return the light along the fibre for one row; see `Viewable`. Refuses no row."""
         with torch.no_grad():
             row_ND = torch.from_numpy(drive)[None].to(self._device)
-            end_NM2T = self._end(self._enter(row_ND))
+            end_NM2T = self._end(self._launch.enter(row_ND))
             response_R = self._detector.detect(end_NM2T)[0].cpu().numpy()
             return self._view.field(self.launched(row_ND)[0], end_NM2T[0], response_R, frames=frames, pixels=pixels)
 
     def numerics(self, drive: torch.Tensor) -> FibreNumerics:
         """Compute rows with steps half as long, and return how well the steps of `measure` do. Refuses no row."""
         with torch.no_grad():
-            begun_NM2 = self._enter(drive)
+            begun_NM2 = self._launch.enter(drive)
             end_NM2T = self._end(begun_NM2)
             coarse_NR = fine_NR = self._detector.detect(end_NM2T)
             if not self._line.linear:
                 finer = make_line(self._modes, self._scales, **self._cut, step=self._line.step / 2)
                 propagator = make_propagator(finer, self._modes, **self._steps)
                 fine_NR = self._detector.detect(propagator.propagate(begun_NM2))
-            if self._direct:  # one matrix, without a beginning
+            if self._launch.reaches_end:  # one matrix, without a beginning
                 begun_NM2 = begun_NM2 / math.sqrt(self._kept)
             watched = self._watch(begun_NM2, end_NM2T)
         largest_N = fine_NR.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny)
@@ -339,28 +332,9 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
     ) -> None:
         """Nothing to make safe."""
 
-    @property
-    def _direct(self) -> bool:
-        """Whether modulator and fibre are one matrix."""
-        return self._line.linear and self._line.pulse is None
-
-    def _enter(self, drive: torch.Tensor) -> torch.Tensor:
-        """Return amplitudes at the beginning, or at the end where there is no step between, shape `(n, modes, 2)`."""
-        out_N2M = self._entry(self._modulator.field(drive.to(torch.float32)))
-        return out_N2M.reshape(len(drive), 2, -1).transpose(1, 2).contiguous()
-
     def _end(self, begun_NM2: torch.Tensor) -> torch.Tensor:
-        """Return amplitudes at the end, shape `(n, modes, 2, samples)`, from those that `_enter` returns."""
-        return begun_NM2[..., None] if self._direct else self._propagator.propagate(begun_NM2)
+        """Return amplitudes at the end, shape `(n, modes, 2, samples)`, from those that the launch returns."""
+        return begun_NM2[..., None] if self._launch.reaches_end else self._propagator.propagate(begun_NM2)
 
     def _watch(self, begun_NM2: torch.Tensor, end_NM2T: torch.Tensor) -> Watched:
         return watch(begun_NM2, end_NM2T, self._line, kept=self._kept)
-
-
-def _as_real(matrix_MD: Complexes, *, phase: bool) -> torch.Tensor:
-    """Return the matrix from the modulator's field as reals to [Re | Im] of the modes, `(inputs, 2 modes)`."""
-    real_DM, imag_DM = matrix_MD.real.T, matrix_MD.imag.T
-    rows = np.concatenate((real_DM, imag_DM), axis=1)
-    if phase:  # the field has two parts, [cos | sin]
-        rows = np.concatenate((rows, np.concatenate((-imag_DM, real_DM), axis=1)))
-    return torch.from_numpy(np.ascontiguousarray(rows)).float()

@@ -28,17 +28,19 @@ from physnet.contracts import (
     SystemSpec,
     Tunable,
 )
-from physnet.errors import DriveError, MeasurementError, SessionError, SpecError
+from physnet.errors import SpecError
 from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
+from .cavity_parameters import WrittenElements
 from .cavity_spectrum import Spectrum
+from .cavity_temperature import Temperature
 from .cavity_view import CavityView
 from .clock import VirtualClock
 from .dipole_cavity import DipoleCavity
 from .dipole_layout import furnish, warn_of_gaps
-from .dipoles import Complexes, Dipoles, Floats
+from .dipoles import Complexes, Dipoles
 from .drift import Drift
 from .metasurface import Control, make_metasurface
 from .multiport import Multiport
@@ -158,9 +160,7 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
     ) -> None:
         if frequencies is None:
             frequencies = tuple(float(f) for f in centre * np.linspace(0.98, 1.02, 5))
-        for label, value in (
-            ("centre", centre), ("stretch_step", stretch_step), ("each of frequencies", min(frequencies, default=0.0))
-        ):  # fmt: skip
+        for label, value in (("centre", centre), ("each of frequencies", min(frequencies, default=0.0))):
             if not 0 < value < math.inf:
                 raise SpecError(f"{label} of {name} must be > 0, got {value}.")
         if route not in ("reduced", "full") or response not in ("complex", "modulus"):
@@ -168,11 +168,7 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
                 f"route and response of {name} must be reduced or full, and complex or modulus, got {route!r} and "
                 f"{response!r}."
             )
-        if stretch is not None and not seconds_per_pass > 0:
-            raise SpecError(
-                f"seconds_per_pass of {name} must be > 0 s for a spectrum that stretches, got {seconds_per_pass} s. "
-                "Time stands still otherwise."
-            )
+        self._temperature = Temperature(stretch, step=stretch_step, seconds_per_pass=seconds_per_pass, name=name)
         receivers = _receivers(name, drives, responses, transmitters, len(frequencies))
         surface = make_metasurface(
             control, resonances, centre=centre, strength=element_strength, damping=element_damping
@@ -204,11 +200,7 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
             modulus=response == "modulus",
         )  # fmt: skip
         self._centre = centre
-        self._stretch, self._stretch_step = stretch, stretch_step
-        self._clock = VirtualClock(seconds_per_pass=seconds_per_pass)
-        self._parameters = {"elements": surface.spec(trainable * surface.bits)} if trainable else {}
-        self._elements_D = np.zeros(trainable * surface.bits)
-        self._version = 0
+        self._written = WrittenElements(surface.spec(trainable * surface.bits) if trainable else None, name=name)
         nonlinearity: set[Literal["medium", "detector", "digital"]] = {"medium"}
         if response == "modulus":
             nonlinearity.add("detector")
@@ -240,17 +232,17 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
     @property
     def clock(self) -> VirtualClock:
         """The clock that the stretch follows."""
-        return self._clock
+        return self._temperature.clock
 
     @property
     def parameters(self) -> Mapping[str, DriveSpec]:
         """The trainable elements as `elements`, where there are any: channels like those of the drive."""
-        return self._parameters
+        return self._written.parameters
 
     @property
     def values(self) -> Mapping[str, NDArray[Any]]:
         """A copy of `elements` as they are, where there are any."""
-        return {name: self._elements_D.copy() for name in self._parameters}
+        return self._written.values
 
     def configure(self, values: Mapping[str, NDArray[Any]]) -> int:
         """Set the trainable elements; before, all their channels are 0.
@@ -264,25 +256,9 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
         Raises:
             DriveError: A name, a shape or a value is not one of `parameters`. Nothing was written.
         """
-        if set(values) != set(self._parameters) or not values:
-            raise DriveError(
-                f"parameters of {self._spec.name} must be {' and '.join(self._parameters) or 'none'}, "
-                f"got {' and '.join(sorted(values)) or 'none'}. Set `trainable` for elements that can be written."
-            )
-        spec, value_D = self._parameters["elements"], np.asarray(values["elements"], dtype=np.float64)
-        inside = (value_D >= 0) & (value_D <= 1)
-        if spec.domain == "binary":
-            inside &= (value_D == 0) | (value_D == 1)
-        if value_D.shape != spec.shape or not bool(np.all(inside)):
-            rule = "0 or 1" if spec.domain == "binary" else "0 to 1"
-            raise DriveError(
-                f"elements of {self._spec.name} must be {spec.channels} numbers, each {rule}, got shape "
-                f"{value_D.shape} and {np.count_nonzero(~inside)} others. Nothing was written."
-            )
-        self._elements_D = value_D.copy()
-        self._cavity.configure(self._elements_D)
-        self._version += 1
-        return self._version
+        self._written.write(values)
+        self._cavity.configure(self._written.value_D)
+        return self._written.version
 
     def multiport(self, frequency: float) -> Multiport:
         """Return the equivalent network between all antennas and the driven elements, at temperature 0.
@@ -304,12 +280,12 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
     def measure(self, drive: NDArray[Any], passes: Passes) -> Reading:
         """Set the elements row by row, shape `(n, drives)`, and read S21. Pass numbers change nothing: no noise."""
         started = time.time()
-        response_NR = self._spectrum.respond(np.asarray(drive, dtype=np.float64), self._pass(len(drive)))
+        response_NR = self._spectrum.respond(np.asarray(drive, dtype=np.float64), self._temperature.advance(len(drive)))
         return Reading(response=response_NR, started=started, stopped=time.time())
 
     def forward(self, drive: torch.Tensor, passes: Passes) -> torch.Tensor:
         """Return the response with its graph: the same numbers as `measure`, and time passes alike."""
-        return self._spectrum.forward(drive, self._pass(len(drive)))
+        return self._spectrum.forward(drive, self._temperature.advance(len(drive)))
 
     def geometry(self) -> Geometry:
         """Return where the dipoles are."""
@@ -317,12 +293,12 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
 
     def field(self, drive: NDArray[Any], *, frames: int = FRAMES, pixels: int = PIXELS) -> Frames:
         """Return the field over the band for one row, by a solution of the whole cavity; see `Viewable`."""
-        stretch = float(self._stretched(np.array([self._clock.now]))[0])
+        stretch = self._temperature.now()
         return self._view.field(np.asarray(drive, np.float64), stretch=stretch, frames=frames, pixels=pixels)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the clock and the parameters: nothing else is remembered."""
-        return self._clock.state() | dict(self.values)
+        return self.clock.state() | dict(self.values)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `state` returned; parameters that differ are written.
@@ -330,18 +306,14 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
         Raises:
             SessionError: `state` lacks the parameters.
         """
-        for name in self._parameters:
-            if name not in state:
-                raise SessionError(
-                    f"a state of {self._spec.name} must hold {name}, got {sorted(state)}. Another system saved it."
-                )
-            if not np.array_equal(state[name], self._elements_D):
-                self.configure({name: state[name]})
-        self._clock.restore(state)
+        changed = self._written.changed(state)
+        if changed:
+            self.configure(changed)
+        self.clock.restore(state)
 
     def reset(self) -> None:
         """Set the clock, and with it the temperature, back to the start. Parameters stay as they were written."""
-        self._clock.reset()
+        self.clock.reset()
 
     def __enter__(self) -> Self:
         return self
@@ -350,21 +322,6 @@ class ProgrammableCavity(PhysicalSystem, Stateful, Tunable, Differentiable, View
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Nothing to make safe."""
-
-    def _pass(self, rows: int) -> Floats:
-        """Let rows pass and return the stretch of the spectrum at each."""
-        return self._stretched(self._clock.advance(rows))
-
-    def _stretched(self, start_N: Floats) -> Floats:
-        if self._stretch is None:
-            return np.zeros(len(start_N))
-        stretch_N = np.rint(self._stretch.at(start_N) / self._stretch_step) * self._stretch_step
-        if not bool(np.all(stretch_N > -1)):
-            raise MeasurementError(
-                f"stretch of {self._spec.name} must stay > -1, got {stretch_N.min():g} at {start_N[-1]:g} s. Let it "
-                "drift by less."
-            )
-        return np.asarray(stretch_N)
 
 
 def _receivers(name: str, drives: int, responses: int, transmitters: int, frequencies: int) -> int:

@@ -52,7 +52,7 @@ def test_places_on_the_way_of_a_linear_fibre_lead_to_its_end(options: dict[str, 
     system, drive, _ = shown(length=4e-4, **options)
     launched_M = system.launched(torch.from_numpy(drive)[None])[0]
     (_, end_MT), *_ = list(system._view._linear(launched_M, [4e-4 * (1 - 1e-9)]))
-    expected = system._end(system._enter(torch.from_numpy(drive)[None]))[0].numpy()
+    expected = system._end(system._launch.enter(torch.from_numpy(drive)[None]))[0].numpy()
     # Single precision of the system's own amplitudes; the place is 1e-9 before the end, of beats that are longer.
     np.testing.assert_allclose(end_MT.real, expected[:, 0], atol=2e-6 * np.abs(expected).max())
     np.testing.assert_allclose(end_MT.imag, expected[:, 1], atol=2e-6 * np.abs(expected).max())
@@ -61,7 +61,7 @@ def test_places_on_the_way_of_a_linear_fibre_lead_to_its_end(options: dict[str, 
 @pytest.mark.parametrize("sections", [1, 3])
 def test_stations_of_a_kerr_fibre_are_those_of_its_propagator(sections: int) -> None:
     system, drive, _ = shown(**KERR, sections=sections, **({"coupling": 0.3} if sections > 1 else {}))
-    begun_NM2 = system._enter(torch.from_numpy(drive)[None])
+    begun_NM2 = system._launch.enter(torch.from_numpy(drive)[None])
     steps = system.line.steps * sections
     stops = sorted({3, system.line.steps, steps - 2, steps})
     found = dict(system._propagator.stations(begun_NM2[0], stops))
