@@ -17,6 +17,9 @@ import torch
 import waves
 from gpu_turns import HEAD, Entrant, compared, timed
 
+from physnet.simulators import acoustic_cuda
+from physnet.simulators.acoustic_cuda import CudaSolver
+from physnet.simulators.acoustic_graph import GraphSolver
 from physnet.simulators.acoustic_grid import Grid
 from physnet.simulators.acoustic_media import Medium, Scheme
 from physnet.simulators.acoustic_solver import FieldSolver
@@ -26,10 +29,6 @@ BATCHES, PARTS = (32, 132, 1056), (32, 132)
 TOLERANCE = 1e-4
 """Relative to the loudest sound. On a CPU the solvers in single precision were within 3e-5 of each other."""
 _SAMPLED = 8  # rows whose answer is computed on the CPU, at equal distances
-_OURS = {
-    "kernel": ("physnet.simulators.acoustic_cuda", "CudaSolver"),
-    "graph of torch": ("physnet.simulators.acoustic_graph", "GraphSolver"),
-}
 
 
 def acoustic_table(device: torch.device, repeats: int) -> list[str]:
@@ -58,9 +57,7 @@ def acoustic_check(cells: int = 20, layer: int = 4, steps: int = 24) -> dict[str
     """Compare the kernel with the plain solver at small size, in the interpreter."""
     scheme, wave = _scheme(cells, layer), waves.waves(2)[:, :, 60 : 60 + steps]
     source, microphones = np.array([[9, 10]]), np.array([[12, 13], [2, 9]])
-    solver = _ours("kernel", scheme, torch.device("cpu"), sources=source, microphones=microphones)
-    if solver is None:
-        return {}
+    solver = CudaSolver(scheme, sources=source, microphones=microphones, device="cpu")
     entrant = Entrant(name="acoustic, kernel", run=lambda: solver.propagate(wave)[0])
     return compared([entrant], _judge(scheme, wave, source, microphones), TOLERANCE)
 
@@ -72,24 +69,14 @@ def _scheme(cells: int, layer: int) -> Scheme:
 
 
 def _entrants(scheme: Scheme, wave: Any, device: torch.device) -> list[Entrant]:
-    places = {"sources": waves.SOURCE, "microphones": waves.MICROPHONES}
-    solvers = {name: _ours(name, scheme, device, **places) for name in _OURS}
-    found: dict[str, FieldSolver] = {name: solver for name, solver in solvers.items() if solver is not None}
-    found["torch"] = TorchSolver(scheme, device=device, **places)
-    entrants = [Entrant(name=f"{name}, with transfers", run=_heard(solver, wave)) for name, solver in found.items()]
-    if "kernel" in found:
-        run = _heard(found["kernel"], wave)
-        entrants.insert(0, Entrant(name="kernel", run=run, seconds=lambda: _launch_alone(run)))
-    return entrants
-
-
-def _ours(name: str, scheme: Scheme, device: torch.device, **places: Any) -> FieldSolver | None:
-    """Return one of our solvers for a device, if there is such."""
-    module, kind = _OURS[name]
-    if importlib.util.find_spec(module) is None:
-        return None
-    solver: FieldSolver = getattr(importlib.import_module(module), kind)(scheme, device=device, **places)
-    return solver
+    options: dict[str, Any] = {"sources": waves.SOURCE, "microphones": waves.MICROPHONES, "device": device}
+    kernel = _heard(CudaSolver(scheme, **options), wave)
+    return [
+        Entrant(name="kernel", run=kernel, seconds=lambda: _launch_alone(kernel)),
+        Entrant(name="kernel, with transfers", run=kernel),
+        Entrant(name="graph of torch, with transfers", run=_heard(GraphSolver(scheme, **options), wave)),
+        Entrant(name="torch, with transfers", run=_heard(TorchSolver(scheme, **options), wave)),
+    ]
 
 
 def _heard(solver: FieldSolver, wave: Any) -> Callable[[], Any]:
@@ -98,8 +85,7 @@ def _heard(solver: FieldSolver, wave: Any) -> Callable[[], Any]:
 
 def _launch_alone(run: Callable[[], Any]) -> float:
     """Return how long the kernel takes that a solver launches, without what is around it, s."""
-    module = importlib.import_module(_OURS["kernel"][0])
-    launch = module.launch
+    launch = acoustic_cuda.launch
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def between(*arguments: Any, **options: Any) -> None:
@@ -107,7 +93,7 @@ def _launch_alone(run: Callable[[], Any]) -> float:
         launch(*arguments, **options)
         end.record()
 
-    with mock.patch.object(module, "launch", between):
+    with mock.patch.object(acoustic_cuda, "launch", between):
         run()
     end.synchronize()
     return float(begin.elapsed_time(end)) / 1e3
