@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from .cuda import kernel
-from .cuda_fourier import each, each_pair, each_with, eights, fours, inlined, sixteen, turned, twos
+from .cuda_fourier import added, each, each_pair, each_with, eights, fours, inlined, sixteen, turned, twos
+from .cuda_pairs import SHARED
+from .cuda_pairs import get as get_pair
+from .cuda_pairs import put as put_pair
 from .waveguide_cuda_tables import POINTS, Layout, lay_out
 
 cuda: Any = importlib.import_module("numba.cuda")  # by this name, for the interpreter
-_float32: Any = importlib.import_module("numba.cuda.types").float32
 _HALF, _ONE, _ZERO, _TINY = np.float32(0.5), np.float32(1), np.float32(0), np.float32(1e-37)
 _NEAR = np.float32(math.pi / 4)
 _PER_QUADRANT, _HIGH = np.float32(2 / math.pi), np.float32(201 / 128)  # 8 bits: times a number below 2^16 it is exact
@@ -90,10 +92,10 @@ _ALL = tuple(range(POINTS))
 
 
 @inlined
-def _rotated(x: Any, p: Any, gain: Any) -> Any:
-    """Return points turned by a phase of `gain` times `p`. Few steps turn by more than an eighth: those take longer."""
+def _rotated(x: Any, p: Any, size: Any, gain: Any) -> Any:
+    """Return points turned by `gain` times `p`, of which `size` is the largest: seldom more than an eighth of a turn."""
     phase = _scaled(p, gain, gain)
-    if _largest(phase) <= _NEAR:
+    if size * gain <= _NEAR:
         return _turned(x, _near(phase))
     return _turned(x, _far(phase))
 
@@ -115,7 +117,6 @@ class _Passes:
     def __init__(self, layout: Layout, *, is_kept: bool) -> None:
         self._is_kept = is_kept
         self._last = {2: twos, 4: fours, 8: eights, POINTS: sixteen}[layout.radices[-1]]
-        self._half = np.uint32(layout.room * layout.rows)
         self._offset_PK = [tuple(np.uint32(place) for place in offset_K) for offset_K in layout.offsets()]
 
     @property
@@ -162,15 +163,9 @@ class _Passes:
 
     def _move(self, before: int, after: int) -> Any:
         """Return what takes points through shared memory to the threads that have them in another pass."""
-        put_to, got_from, half = self._offset_PK[before], self._offset_PK[after], self._half
-
-        def put(a: Any, s: Any, b: Any) -> Any:
-            s[b + a[1]] = a[0][0]
-            s[b + a[1] + half] = a[0][1]
-            return b
-
-        store = each_with(inlined(put))
-        load = each_with(inlined(lambda o, s, b: (s[b + o], s[b + o + half])))
+        put_to, got_from = self._offset_PK[before], self._offset_PK[after]
+        store = each_with(inlined(lambda a, s, b: put_pair(s, b + a[1], a[0])))
+        load = each_with(inlined(lambda o, s, b: get_pair(s, b + o)))
 
         def move(x: Any, s: Any, b: Any) -> Any:
             store(_pairs(x, put_to), s, b[before])
@@ -200,21 +195,23 @@ def _look(layout: Layout) -> Any:
     stride, one = np.uint32(layout.threads), np.uint32(1)
 
     def look(a: Any, b: Any, c: Any, s: Any, begin: Any, lane: Any) -> Any:
-        at_a, at_b, at_c = begin + lane, begin + stride + lane, begin + stride + stride + lane
+        here, there = begin + lane, begin + stride + lane
         cuda.syncthreads()  # the points that moved last are still being read
-        s[at_a], s[at_b], s[at_c] = a, b, c
+        put_pair(s, here, (a, b))
+        put_pair(s, there, (c, c))
         cuda.syncthreads()
         left = stride >> one
         while left > 0:
             if lane < left:
-                s[at_a] += s[at_a + left]
-                s[at_b] += s[at_b + left]
-                s[at_c] = max(s[at_c], s[at_c + left])
+                put_pair(s, here, added(get_pair(s, here), get_pair(s, here + left)))
+                c = max(get_pair(s, there)[0], get_pair(s, there + left)[0])
+                put_pair(s, there, (c, c))
             cuda.syncthreads()
             left = left >> one
-        found = s[begin], s[begin + stride], s[begin + stride + stride]
+        a, b = get_pair(s, begin)
+        c, _ = get_pair(s, begin + stride)
         cuda.syncthreads()
-        return found
+        return a, b, c
 
     return inlined(look)
 
@@ -260,7 +257,7 @@ def make(samples: int, late: bool) -> Any:
     def solve(
         field: Any, seen: Any, table: Any, base: Any, inner: Any, edges: Any, segments: Any, gain: Any, prompt: Any
     ) -> None:  # fmt: skip
-        s = cuda.shared.array(0, _float32)
+        s = cuda.shared.array(0, SHARED)
         thread = np.uint32(cuda.threadIdx.x)
         lane, slot = thread % stride, thread // stride
         row = cuda.blockIdx.x * rows + slot
@@ -276,10 +273,12 @@ def make(samples: int, late: bool) -> Any:
                 if step > 0:
                     x = through(x, linear(w), s, b, w)
                 p = _powers(x)
-                peak = max(peak, _largest(p))
+                size = _largest(p)
+                peak = max(peak, size)
                 if late:
                     p = _plus(_scaled(p, prompt, prompt), _real(through(_as_points(p), delayed(w), s, b, w)))
-                x = _rotated(x, p, gain if 0 < step < steps else gain * _HALF)
+                    size = _largest(p)
+                x = _rotated(x, p, size, gain if 0 < step < steps else gain * _HALF)
             p = _powers(x)
             energy, edge, peak = look(_sum(p), _sum(_times(p, mask(_ALL, edges[0], lane))), peak, s, begin, lane)
             share = edge / max(energy, _TINY)

@@ -7,9 +7,9 @@ are taken up again by other bits. Passes are of radix 16, and the last one of wh
 The transform is decimated in frequency: the spectrum ends in digit-reversed order, in which its factors are stored. The
 way back is the same passes in opposite order.
 
-In shared memory one number in 33 is left free: place p lies at p + p // 32. Then the threads of a warp meet no bank
-twice if the five bits in which their places differ are different modulo five. Which bits these are is free in all
-passes but the first.
+In shared memory one place in 17 is left free: place p lies at p + p // 16. A place is a pair of numbers, eight bytes:
+half a warp moves at a time, and meets no bank twice if the four bits in which its places differ are different modulo
+four. Which bits these are is free in all passes but the first.
 
 Axis letters: P passes; Q passes but the last; K points of a thread; A threads of a row.
 """
@@ -33,7 +33,7 @@ POINTS = 16
 """Of a thread."""
 _BITS = 4  # of a place are inside a thread
 _WARP = 32
-_BANKS = 5  # bits of a bank's number
+_BANKS = 4  # bits of the number of a pair of banks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,7 @@ class Layout:
         samples: Of a row.
         threads: Of a row.
         rows: Of a block, which is a warp at least.
-        room: Numbers of a row in shared memory, real or imaginary parts.
+        room: Places of a row in shared memory.
         radices: Of the passes, on the way to the spectrum.
         place_PKA: Which place each point has in each pass; in the first one, which sample it is.
         bin_KA: Which bin of the spectrum it is after the last pass.
@@ -65,7 +65,7 @@ class Layout:
     @property
     def shared(self) -> int:
         """Shared memory of a block, bytes."""
-        return 2 * 4 * self.room * self.rows
+        return 8 * self.room * self.rows
 
     def bases(self) -> Ints:
         """Return where in shared memory a thread's points begin, in each pass, shape `(passes, threads)`."""
@@ -94,7 +94,7 @@ def lay_out(samples: int) -> Layout:
         samples=samples,
         threads=threads,
         rows=max(1, _WARP // threads),
-        room=samples + samples // _WARP,
+        room=samples + samples // 2**_BANKS,
         radices=radices,
         place_PKA=place_PKA,
         bin_KA=_reversed(samples, radices)[place_PKA[-1]],
@@ -120,7 +120,7 @@ def _places(bits: int, low: int) -> Ints:
 
 def _padded(place: Ints) -> Ints:
     """Return where places lie in shared memory."""
-    return np.asarray(place + place // _WARP)
+    return np.asarray(place + place // 2**_BANKS)
 
 
 def _reversed(length: int, radices: tuple[int, ...]) -> Ints:

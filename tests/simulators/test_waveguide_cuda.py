@@ -89,10 +89,10 @@ def test_every_sample_and_every_bin_has_one_place(samples: int) -> None:
     assert math.prod(layout.radices) == samples
     for place_KA in (*layout.place_PKA, layout.bin_KA):
         assert np.array_equal(np.sort(place_KA.ravel()), np.arange(samples))
-    # Threads of a warp that meet a bank twice wait for each other.
+    # Threads of half a warp that meet a pair of banks twice wait for each other.
     for base_A, offset_K in zip(layout.bases(), layout.offsets(), strict=True):
-        for warp in base_A[: layout.threads // 32 * 32].reshape(-1, 32) if samples >= 1024 else []:
-            assert len(set((warp + offset_K[5]) % 32)) == 32
+        for half in base_A.reshape(-1, 16) if samples >= 1024 else []:
+            assert len(set((half + offset_K[5]) % 16)) == 16
 
 
 @pytest.mark.parametrize(("samples", "rows", "steps"), [(128, 6, 12), (256, 3, 10), (512, 1, 6)])
