@@ -80,7 +80,8 @@ def _ask(*arguments: str) -> subprocess.Popen[str] | None:
         return None
     try:
         return subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
-            [git, *arguments],
+            # It is killed when it takes too long: with a lock of the index, that would stay in the user's repository.
+            [git, "--no-optional-locks", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -47,6 +48,11 @@ def test_git_tells_the_commit_and_whether_files_were_changed(tmp_path: Path, mon
     git("commit", "-m", "a bench")
     found = describe()
     assert (found["git_commit"], found["git_changes"]) == (git("rev-parse", "HEAD"), False)
+    os.utime(tmp_path / "bench.py", (1e9, 1e9))  # git has to look again, and would like to note what it saw
+    index = (tmp_path / ".git" / "index").read_bytes()
+    assert not describe()["git_changes"]
+    # It only looks: were it killed while it writes, its lock would keep the user from every commit.
+    assert (tmp_path / ".git" / "index").read_bytes() == index
     (tmp_path / "bench.py").write_text("gain = 2\n")
     assert describe()["git_changes"]
 
