@@ -14,6 +14,8 @@ import pytest
 
 from physnet.controls import CONTROLS, FILE
 
+from .processes import Start, Until
+
 Answer = subprocess.CompletedProcess[str]
 Call = Callable[..., Answer]
 QUICK = ("--set", 'controls.which=["physics_zeroed", "raw_logistic_regression"]', "--set", "controls.repeats=2")
@@ -83,12 +85,12 @@ def test_bad_input_ends_with_2_before_anything_is_trained(call: Call, tiny: Path
 
 
 def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(
-    start: Callable[..., subprocess.Popen[str]],
-    until: Callable[[Callable[[], bool], subprocess.Popen[str]], None],
+    fork: Start,
+    until: Until,
     call: Call,
     run: Path,
 ) -> None:
-    process = start("controls", run)
+    process = fork("controls", run)
     until(lambda: (run / FILE).exists(), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -10,17 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from physnet.session import open_run
 
+from .processes import Process, Start, Until
+
 Answer = subprocess.CompletedProcess[str]
 Call = Callable[..., Answer]
-Start = Callable[..., subprocess.Popen[str]]
-Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
 
 BENCH = Path(__file__).with_name("bench.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and tmpfs")
@@ -31,7 +30,7 @@ def visible(runs: Path) -> list[Path]:
     return [path for path in runs.iterdir() if not path.name.startswith(".")] if runs.exists() else []
 
 
-def read_epochs(process: subprocess.Popen[str], count: int) -> None:
+def read_epochs(process: Process, count: int) -> None:
     """Wait until the progress lines of so many epochs came, or the process ended."""
     assert process.stderr is not None
     while count and process.stderr.readline():
@@ -43,9 +42,9 @@ def read_epochs(process: subprocess.Popen[str], count: int) -> None:
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_a_signal_ends_the_run_after_the_step_and_leaves_weights_to_evaluate(
-    call: Call, start: Start, tiny: Path, runs: Path, number: signal.Signals, code: int, status: str
+    call: Call, fork: Start, tiny: Path, runs: Path, number: signal.Signals, code: int, status: str
 ) -> None:
-    with start("train", tiny, "--json", "--output", runs, *LONG) as process:
+    with fork("train", tiny, "--json", "--output", runs, *LONG) as process:
         read_epochs(process, 3)
         process.send_signal(number)
         out, err = process.communicate()
@@ -67,9 +66,9 @@ def test_a_signal_ends_the_run_after_the_step_and_leaves_weights_to_evaluate(
 
 
 def test_a_signal_while_another_run_goes_on_leaves_that_one_alone(
-    call: Call, start: Start, tiny: Path, runs: Path
+    call: Call, fork: Start, tiny: Path, runs: Path
 ) -> None:
-    with start("train", tiny, "--output", runs, *LONG) as process:
+    with fork("train", tiny, "--output", runs, *LONG) as process:
         read_epochs(process, 1)
         (folder,) = visible(runs)
         shown = call("show", folder)
@@ -92,7 +91,7 @@ STAGES = {
 
 @pytest.mark.timeout(120)
 def test_runs_killed_at_random_moments_open(
-    call: Call, start: Start, until: Until, tiny: Path, tmp_path: Path, thorough: bool
+    call: Call, start: Start, fork: Start, until: Until, tiny: Path, tmp_path: Path, thorough: bool
 ) -> None:
     generator = random.Random(20)
     epochs = 3
@@ -100,7 +99,8 @@ def test_runs_killed_at_random_moments_open(
     def kill(name: str, stage: str, delay: float, after: int) -> Path:
         output = tmp_path / name
         words = ("--set", f"training.epochs={epochs}") if stage == "about to finish" else LONG
-        with start("train", tiny, "--output", output, *words) as process:
+        begin = start if stage == "process started" else fork  # imports are a part of that stage alone
+        with begin("train", tiny, "--output", output, *words) as process:
             if stage == "folder made":
                 # hidden or not: the kill may fall between the two
                 until(lambda: output.exists() and any(output.iterdir()), process)
@@ -119,8 +119,7 @@ def test_runs_killed_at_random_moments_open(
         for stage, (most, all_of_them, few) in STAGES.items()
         for number in range(all_of_them if thorough else few)
     ]
-    with ThreadPoolExecutor(2) as pool:  # the next starts while this one runs
-        outputs = list(pool.map(lambda draw: kill(*draw), draws))
+    outputs = [kill(*draw) for draw in draws]
     assert len(outputs) == (20 if thorough else 8)
     opened = 0
     for output, draw in zip(outputs, draws, strict=True):

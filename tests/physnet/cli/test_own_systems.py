@@ -14,9 +14,10 @@ import pytest
 
 from physnet.session import open_run
 
+from .processes import Start
+
 Answer = subprocess.CompletedProcess[str]
 Call = Callable[..., Answer]
-Start = Callable[..., subprocess.Popen[str]]
 
 BENCH = Path(__file__).with_name("bench.py")
 OWN = """\
@@ -163,9 +164,9 @@ training = { epochs = 2, batch_size = 10 }
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_run_killed_before_its_first_epoch_shows_but_has_nothing_to_evaluate(
-    call: Call, start: Start, own: Callable[[str], Path], runs: Path
+    call: Call, fork: Start, own: Callable[[str], Path], runs: Path
 ) -> None:
-    with start("train", own("killer"), "--output", runs) as process:
+    with fork("train", own("killer"), "--output", runs) as process:
         process.communicate()
     assert process.returncode == -9
     (folder,) = runs.iterdir()

@@ -16,10 +16,10 @@ import pytest
 
 from physnet.session import checkpoint, open_run
 
+from .processes import Start, Until
+
 Answer = subprocess.CompletedProcess[str]
 Call = Callable[..., Answer]
-Start = Callable[..., subprocess.Popen[str]]
-Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
 
 
 def told(answer: Answer) -> dict[str, Any]:
@@ -30,9 +30,9 @@ def told(answer: Answer) -> dict[str, Any]:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_killed_training_is_recovered_shown_and_gone_on_with(
-    start: Start, until: Until, call: Call, tiny: Path, runs: Path
+    fork: Start, until: Until, call: Call, tiny: Path, runs: Path
 ) -> None:
-    with start("train", tiny, "--output", runs, "--set", "training.epochs=200") as process:
+    with fork("train", tiny, "--output", runs, "--set", "training.epochs=200") as process:
         until(lambda: len(list(runs.glob("*/checkpoints/epoch-*.npz"))) > 1, process)
         if process.poll() is None:
             refused = call("recover", runs)

@@ -86,7 +86,7 @@ def assert_same_run(found: Run, expected: Run) -> None:
 def test_killed_runs_end_as_if_they_had_not_been(
     processes: Processes, tmp_path: Path, rule: str, thorough: bool
 ) -> None:
-    kills = 20 if thorough else 6
+    kills = 20 if thorough else 4
     experiment = tmp_path / "tiny.toml"
     experiment.write_text(EXPERIMENT.replace("RULE", rule), encoding="utf-8")
     durations = []

@@ -18,18 +18,18 @@ import pytest
 from physnet.live import Connection, Moment, find_live
 from physnet.session import open_run
 
+from .processes import Process, Start, Until
+
 Answer = subprocess.CompletedProcess[str]
 Call = Callable[..., Answer]
-Start = Callable[..., subprocess.Popen[str]]
-Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
 
 LONG = ("--set", "training.epochs=16384")
 
 
 @contextmanager
-def running(start: Start, until: Until, tiny: Path, runs: Path) -> Iterator[subprocess.Popen[str]]:
+def running(fork: Start, until: Until, tiny: Path, runs: Path) -> Iterator[Process]:
     """Train until told otherwise."""
-    with start("train", tiny, "--json", "--output", runs, *LONG) as process:
+    with fork("train", tiny, "--json", "--output", runs, *LONG) as process:
         try:
             until(lambda: bool(find_live(runs)), process)
             yield process
@@ -54,9 +54,9 @@ def seen(connection: Connection, condition: Callable[[Moment], bool]) -> Moment:
 
 
 def test_a_run_is_seen_paused_let_go_on_and_missed_when_it_dies(
-    call: Call, start: Start, until: Until, tiny: Path, runs: Path
+    call: Call, fork: Start, until: Until, tiny: Path, runs: Path
 ) -> None:
-    with running(start, until, tiny, runs) as process, viewing(runs) as connection:
+    with running(fork, until, tiny, runs) as process, viewing(runs) as connection:
         seen(connection, lambda moment: moment.state == "running" and moment.step > 0)
         folder = connection.folder
 
@@ -79,7 +79,7 @@ def test_a_run_is_seen_paused_let_go_on_and_missed_when_it_dies(
         connection.ask("continue")
         seen(connection, lambda moment: moment.state == "running" and moment.step > first.step)
 
-        with start("watch", runs) as follower:
+        with fork("watch", runs) as follower:
             assert follower.stdout is not None
             assert follower.stdout.readline().startswith("epoch ")
             process.kill()
@@ -95,8 +95,8 @@ def test_a_run_is_seen_paused_let_go_on_and_missed_when_it_dies(
     assert call("watch", runs, "--list").returncode == 2
 
 
-def test_a_run_interrupted_from_a_pause_can_be_resumed(start: Start, until: Until, tiny: Path, runs: Path) -> None:
-    with running(start, until, tiny, runs) as process, viewing(runs) as connection:
+def test_a_run_interrupted_from_a_pause_can_be_resumed(fork: Start, until: Until, tiny: Path, runs: Path) -> None:
+    with running(fork, until, tiny, runs) as process, viewing(runs) as connection:
         connection.ask("pause")
         seen(connection, lambda moment: moment.state == "paused")
         connection.ask("interrupt")
@@ -111,9 +111,9 @@ def test_a_run_interrupted_from_a_pause_can_be_resumed(start: Start, until: Unti
 
 
 def test_among_several_runs_the_newest_living_one_is_shown(
-    call: Call, start: Start, until: Until, tiny: Path, runs: Path
+    call: Call, fork: Start, until: Until, tiny: Path, runs: Path
 ) -> None:
-    with running(start, until, tiny, runs) as process, viewing(runs) as connection:
+    with running(fork, until, tiny, runs) as process, viewing(runs) as connection:
         ((folder, address),) = find_live(runs)
         for name, later, port in (("dead", 2, 1), ("older", -1, address.port), ("newer", 1, address.port)):
             (runs / name).mkdir()
@@ -131,9 +131,9 @@ def test_among_several_runs_the_newest_living_one_is_shown(
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_the_viewer_leaves_a_run_alone_with_ctrl_c_and_finishes_it_when_asked(
-    start: Start, until: Until, tiny: Path, runs: Path
+    fork: Start, until: Until, tiny: Path, runs: Path
 ) -> None:
-    with running(start, until, tiny, runs) as process:
+    with running(fork, until, tiny, runs) as process:
         with terminal("watch", runs) as (viewer, near):
             screen = read_until(near, b"RUNNING")
             assert b"Tiny digits" in screen

@@ -10,6 +10,7 @@ import json
 import os
 import select
 import sys
+import traceback
 from typing import Any
 
 import torch
@@ -27,12 +28,17 @@ def run(request: dict[str, Any]) -> None:
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # The old ones know what 1 and 2 were before: files that can seek, maybe, where these are pipes.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
     torch.set_num_threads(1)
     code = 1
     try:
         code = physnet.cli.main(request["words"])
         sys.stdout.flush()
         sys.stderr.flush()
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
 

@@ -36,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, damage: ModuleType) -> tuple[
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory and time need POSIX")
 @pytest.mark.timeout(600)
 def test_damaged_folders_are_read_or_refused(runs: tuple[Path, Path], thorough: bool) -> None:
-    folders = 1000 if thorough else 250
+    folders = 1000 if thorough else 120
     share = folders // CHILDREN
     children = [
         subprocess.Popen(
