@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import RunPlan
-from . import contents, environment, layout, table
+from . import contents, environment, filling, layout, table
 from .migrate import upgraded
 from .remains import LOST, Remains
 from .table import CRC, Column
@@ -73,12 +73,12 @@ def rebuild(left: Remains, notes: Sequence[str], *, run: str = "") -> bytes:
             _write(entry[name], _columns(left)[name], rows)
         for statistics in left.responses:
             where = entry["layers"][layout.key(plan.layers[statistics.layer])]["response"]
-            layout.write_responses(where, statistics)
+            filling.write_responses(where, statistics)
         if left.weights is not None:
             _write_weights(entry["weights"], *left.weights)
         if left.end.result is not None:
-            layout.write_result(entry, left.end.result, None)
-        layout.write_end(entry, left.end.status, left.end.message)
+            filling.write_result(entry, left.end.result, None)
+        filling.write_end(entry, left.end.status, left.end.message)
         entry["end_time"][()] = layout.text(left.end.time, 40)
         contents.seal_result(entry)
         contents.seal_description(file)

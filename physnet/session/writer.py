@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import h5py
 
@@ -35,35 +33,16 @@ from ..records import (
     StepRecord,
     Tensors,
 )
-from . import checkpoint, disk, environment, layout, table
-from .layout import CHECKPOINTS, RESERVE, SESSION, text
-from .space import RESERVE_BYTES, has_room, is_full, reason
+from . import disk, filling, layout, rows
+from .folder import make_run_folder, open_again, take_up, weight_bytes
+from .keeping import Keeping
+from .layout import RESERVE, text
+from .raw_log import RawLog
+from .space import has_room, is_full, reason
 from .store import Change, SessionFile
-from .table import Table
-from .writing import Writing
+from .tables import Tables
 
 WaitForRoom = Callable[[str, Callable[[], bool]], bool]
-
-
-class RawLog(Protocol):
-    """Whoever keeps raw drives and responses beside the session."""
-
-    def flush(self, *, patient: bool = True) -> None:
-        """Return when all that was handed over is written.
-
-        Args:
-            patient: Whether to wait for room on a full disk, which is for the run's own thread. Otherwise any thread
-                may call.
-        """
-        ...
-
-    def end(self) -> None:
-        """Write what is left. What remains to be done needs nobody, until `close`."""
-        ...
-
-    def close(self) -> None:
-        """Write what is left, and close."""
-        ...
 
 
 class Session:
@@ -79,15 +58,11 @@ class Session:
         self.folder = folder
         self._plan = plan
         self._file = file
-        self._columns = layout.columns_of(plan.metrics, len(plan.layers))
-        self._used = dict.fromkeys(self._columns, 0)
-        self._tables: dict[str, Table] = {}
-        self._laid_out: object = None
+        self._tables = Tables(file, layout.columns_of(plan.metrics, len(plan.layers)))
         self._fault = ""
         self._ended = False
         self._best: tuple[float, int | None] = (-1.0, None)
-        self._writing: Writing | None = None
-        self._took = 0.0
+        self._keeping = Keeping(self, file)
         self.run = ""
         """What tells the run from every other."""
         self.attempt = 0
@@ -114,30 +89,7 @@ class Session:
         """
         folder = Path(os.path.abspath(folder))
         run = uuid.uuid4().hex
-        image = layout.build(plan, run=run)
-        if os.path.lexists(folder):
-            raise SessionError(f"run folder {folder} exists already. Choose another name, or let new_run_folder do it.")
-        part = folder.parent / f".{folder.name[:80]}.part-{os.getpid()}"
-        reserve = RESERVE_BYTES + sum(int(array.nbytes) for array in plan.tensors.values())
-        file = None
-        try:
-            disk.make_folder(folder.parent)
-            shutil.rmtree(part, ignore_errors=True)
-            disk.make_folder(part / CHECKPOINTS)
-            disk.take_room(part / RESERVE, reserve)
-            file = SessionFile.create(part / SESSION, image)
-            file.move_folder(folder)
-        except BaseException as error:
-            if file is not None:
-                file.close()
-            shutil.rmtree(part, ignore_errors=True)
-            if isinstance(error, OSError | ValueError):
-                raise SessionError(
-                    f"run folder {folder} can't be made: {reason(error)}. Choose a folder on a local disk that you "
-                    f"may write to, with {(image.size + reserve) / 1e6:.0f} MB free."
-                ) from error
-            raise
-        session = cls(folder, plan, file)
+        session = cls(folder, plan, make_run_folder(folder, plan, run=run))
         session.run = run
         return session
 
@@ -160,15 +112,10 @@ class Session:
             SessionError: The run is still going on, can't be opened, or has another plan or schema.
         """
         folder = Path(os.path.abspath(folder))
-        try:
-            file = SessionFile(folder / SESSION)
-        except BlockingIOError as error:
-            raise SessionError(f"run {folder} is still going on: another process is writing it.") from error
-        except OSError as error:
-            raise SessionError(f"run {folder} can't be written to: {reason(error)}.") from error
+        file = open_again(folder)
         session = cls(folder, plan, file)
         try:
-            session._take_up(step, changes)
+            session._go_on(step, changes)
         except OSError as error:
             file.close()
             raise SessionError(f"run {folder} can't be gone on with: {reason(error)}.") from error
@@ -177,41 +124,11 @@ class Session:
             raise
         return session
 
-    def _take_up(self, step: int, changes: str) -> None:
-        with self._file.read() as file:
-            schema = int(file.attrs["physnet_schema"])
-            if schema != layout.SCHEMA:
-                raise SessionError(
-                    f"run {self.folder} has schema {schema}, and runs of schema {layout.SCHEMA} can be gone on with. "
-                    "physnet recover brings an older one up to date."
-                )
-            entry, self.run = file["entry"], str(file.attrs["run"])
-            if problem := layout.other_plan(entry, self._plan):
-                raise SessionError(f"run {self.folder} can't be gone on with: {problem}.")
-            found = {name: table.read(entry[name], columns) for name, columns in self._columns.items()}
-            self._used = {name: int(rows.places[-1]) + 1 if len(rows.places) else 0 for name, rows in found.items()}
-            self.attempt = 1 + max([0, *found["attempts"].values["attempt"].tolist()])
-            for accuracy, epoch in zip(
-                found["epochs"].values["validation_accuracy"], found["epochs"].values["epoch"], strict=True
-            ):
-                if accuracy > self._best[0]:
-                    self._best = (float(accuracy), int(epoch))
-
-        def change(file: h5py.File) -> None:
-            entry = file["entry"]
-            for name, columns in self._columns.items():
-                rows, _ = layout.ROOM[name]
-                table.clear(entry[name], columns, self._used[name])
-                table.resize(entry[name], columns, max(rows, self._used[name] + rows // 2))
-            layout.write_end(entry, "running", "", ended=False)
-
-        (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
-        size = RESERVE_BYTES + sum(int(array.nbytes) for array in self._plan.tensors.values())
-        disk.take_room(self.folder / RESERVE, size)
-        self._file.replace(change)
-        commit = str(environment.describe()["git_commit"])
-        row = [self.attempt, step, time.time(), text(environment.version("physnet"), 32), text(commit, 40)]
-        self._append("attempts", [*row, text(platform.platform(), 64), text(changes)])
+    def _go_on(self, step: int, changes: str) -> None:
+        found = take_up(self._file, self.folder, self._plan, self._tables.columns)
+        self.run, self.attempt, self._best = found.run, found.attempt, found.best
+        self._tables.used.update(found.used)
+        self._append("attempts", rows.of_attempt(self.attempt, step=step, changes=changes))
 
     def step(self, record: StepRecord) -> None:
         """Keep a step. After it returns, a killed process no longer loses it.
@@ -220,20 +137,7 @@ class Session:
             SessionError: The metrics are not those of the plan, or the session is closed.
             StorageError: The disk refused. The steps before are safe.
         """
-        layers = len(self._plan.layers)
-        if record.metrics.keys() != self._plan.metrics.keys() or any(len(v) != layers for v in record.metrics.values()):
-            found = {name: len(values) for name, values in record.metrics.items()}
-            raise SessionError(
-                f"metrics of step {record.step} must be {sorted(self._plan.metrics)} with {layers} values each, got "
-                f"{found}. The rule must record what it declared."
-            )
-        count = record.count
-        values: list[Any] = [record.step, self.attempt, record.epoch, record.time, record.seconds]
-        values += [record.metrics[name] for name in self._plan.metrics]
-        values += [count.passes, count.retries, count.invalid, count.clipped_drive, count.clipped_response]
-        values += [count.parameter_writes, count.cache_hits]
-        values += [count.seconds, record.digital_seconds, record.log_seconds, record.idle_seconds, record.joules]
-        self._append("steps", values)
+        self._append("steps", rows.of_step(record, self._plan, attempt=self.attempt))
 
     def epoch(self, record: EpochRecord) -> None:
         """Keep an epoch.
@@ -242,13 +146,10 @@ class Session:
             SessionError: It has not one accuracy per layer, or the session is closed.
             StorageError: The disk refused.
         """
-        layers = len(self._plan.layers)
-        if len(record.layer_accuracy) != layers:
-            raise SessionError(f"layer_accuracy must have {layers} values, got {len(record.layer_accuracy)}.")
+        row = rows.of_epoch(record, self._plan, attempt=self.attempt)
         if record.validation_accuracy > self._best[0]:
             self._best = (record.validation_accuracy, record.epoch)
-        head = [record.epoch, self.attempt, record.step, record.time, record.seconds, record.passes]
-        self._append("epochs", [*head, record.validation_accuracy, record.layer_accuracy])
+        self._append("epochs", row)
 
     def sentinel(self, record: SentinelRecord) -> None:
         """Keep a look at a system's sentinels.
@@ -257,8 +158,7 @@ class Session:
             SessionError: The session is closed.
             StorageError: The disk refused.
         """
-        head = [record.epoch, record.step, self.attempt, record.system, record.time]
-        self._append("sentinels", [*head, record.difference, record.drift])
+        self._append("sentinels", rows.of_sentinel(record, attempt=self.attempt))
 
     def event(self, level: Level, message: str) -> None:
         """Keep a line of text with the time; what is longer than 512 bytes is cut.
@@ -283,7 +183,7 @@ class Session:
         if len(systems) != len(self._plan.systems):
             raise SessionError(f"systems must be the {len(self._plan.systems)} of the plan, got {len(systems)}.")
         named = dict(zip(self._plan.systems, systems, strict=True))
-        self._patiently(lambda: self._replace(lambda file: layout.write_systems(file, named)))
+        self.patiently(lambda: self._replace(lambda file: filling.write_systems(file, named)))
 
     def responses(self, *statistics: ResponseStatistics) -> None:
         """Keep what the physics of layers answered to the standardisation sample. The latest of a layer counts.
@@ -301,14 +201,14 @@ class Session:
 
         def change(file: h5py.File) -> None:
             for path, one in where.items():
-                layout.write_responses(file[path], one)
+                filling.write_responses(file[path], one)
 
-        self._patiently(lambda: self._replace(change))
+        self.patiently(lambda: self._replace(change))
 
     @property
     def checkpoint_seconds(self) -> float:
         """Time that checkpoints took so far, whether the run waited for them or not, in s."""
-        return self._took + (self._writing.seconds if self._writing is not None else 0.0)
+        return self._keeping.seconds
 
     def checkpoint(self, snapshot: Snapshot) -> None:
         """Begin to keep all that the run needs to go on: the last three times, and that of the best validated epoch.
@@ -324,45 +224,8 @@ class Session:
             StorageError: The disk refused the checkpoint before. Older ones are untouched.
         """
         self._check_open()
-        self._settle()
-        try:
-            checkpoint.check(snapshot)
-        except ValueError as error:
-            raise SessionError(f"where the run stands at step {snapshot.step} can't be kept: {error}") from error
-        folder, best = self.folder / CHECKPOINTS, self._best[1]
-
-        def write() -> None:
-            # The rows first: a checkpoint never stands for steps that a power cut could still take.
-            if self.raw is not None:
-                self.raw.flush(patient=False)
-            self._file.sync()
-            checkpoint.save(folder, snapshot, run=self.run)
-            checkpoint.prune(folder, best=best)
-
-        self._writing = Writing(write)
-
-    def _join(self) -> None:
-        """Return when no checkpoint is being written."""
-        if self._writing is not None:
-            self._writing.wait()
-
-    def _settle(self) -> None:
-        """Return when the last checkpoint is on the disk. Where a disk is full, the run waits here, not in the thread.
-
-        Raises:
-            StorageError: The disk refused for good.
-        """
-        self._join()
-        writing, self._writing = self._writing, None
-        if writing is None:
-            return
-        self._took += writing.seconds
-        if isinstance(writing.error, OSError | StorageError):
-            if self.raw is not None:
-                self.raw.flush()
-            self._patiently(writing.write)
-        elif writing.error is not None:
-            raise writing.error
+        self._keeping.settle()
+        self._keeping.begin(snapshot, best=self._best[1])
 
     def finish(self, result: RunResult, tensors: Tensors) -> None:
         """Keep the weights of the run and how it ended, and close. All of it appears at once, or none.
@@ -376,14 +239,14 @@ class Session:
         if result.status == "running":
             raise SessionError("status of a finished run must say why it ended, got 'running'.")
         if result.status == "done":
-            self._join()  # whatever became of it: the final weights are all that is needed
+            self._keeping.join()  # whatever became of it: the final weights are all that is needed
         else:
-            self._settle()
-        wrong = layout.mismatch(self._plan.tensors, tensors)
+            self._keeping.settle()
+        wrong = filling.mismatch(self._plan.tensors, tensors)
 
         def change(file: h5py.File) -> None:
-            layout.write_result(file["entry"], result, None if wrong else tensors)
-            layout.write_end(file["entry"], result.status, result.message)
+            filling.write_result(file["entry"], result, None if wrong else tensors)
+            filling.write_end(file["entry"], result.status, result.message)
 
         lost: StorageError | None = None
         if self.raw is not None:
@@ -410,12 +273,12 @@ class Session:
             with contextlib.suppress(OSError, StorageError):
                 self.raw.end()
         with contextlib.suppress(OSError, RuntimeError, LookupError):
-            self._end(lambda file: layout.write_end(file["entry"], status, message))
+            self._end(lambda file: filling.write_end(file["entry"], status, message))
         self.close()
 
     def close(self) -> None:
         """Close the files. Never raises; a run that did not finish keeps the status it has."""
-        self._join()
+        self._keeping.join()
         if self.raw is not None:
             with contextlib.suppress(OSError, StorageError):
                 self.raw.close()
@@ -448,20 +311,10 @@ class Session:
 
     def _append(self, name: str, values: Sequence[Any]) -> None:
         self._check_open()
-        if self._writing is not None and self._writing.done:
-            self._settle()
-        number = self._used[name]
+        self._keeping.settle(wait=False)
+        self.patiently(lambda: self._tables.put(name, values, grow=self._replace))
 
-        def write() -> None:
-            if number >= self._table(name).capacity:
-                room = number + min(max(number, layout.ROOM[name][0]), layout.MOST_ROOM)
-                self._replace(lambda file: table.resize(file["entry"][name], self._columns[name], room))
-            self._file.put(self._table(name).pieces(number, values))
-
-        self._patiently(write)
-        self._used[name] = number + 1
-
-    def _patiently(self, write: Callable[[], None]) -> None:
+    def patiently(self, write: Callable[[], None]) -> None:
         """Write, and on a full disk wait for room if anybody is there to wait.
 
         `write` can be done again after it failed.
@@ -482,30 +335,19 @@ class Session:
 
     def _replace(self, change: Change) -> None:
         """Put a changed file in the session's place, once nobody syncs the old one any more."""
-        self._join()
+        self._keeping.join()
         self._file.replace(change)
 
     def _has_room(self) -> bool:
         """Whether the disk takes what is the largest that is written at once."""
-        weights = sum(int(array.nbytes) for array in self._plan.tensors.values())
-        return has_room(self.folder, 2 * self._file.path.stat().st_size + 3 * weights)
-
-    def _table(self, name: str) -> Table:
-        """Where rows go in the file as it is now: a file that was replaced has them elsewhere."""
-        if self._laid_out is not self._file.stream:
-            self._tables, self._laid_out = {}, self._file.stream
-        if name not in self._tables:
-            with self._file.read() as file:
-                self._tables[name] = Table(file["entry"][name], self._columns[name])
-        return self._tables[name]
+        return has_room(self.folder, 2 * self._file.path.stat().st_size + 3 * weight_bytes(self._plan))
 
     def _end(self, change: Change) -> None:
         """Make the last change and cut off the rows that were not needed; in place, uncut, where there is no room."""
 
         def cut(file: h5py.File) -> None:
             change(file)
-            for name, columns in self._columns.items():
-                table.resize(file["entry"][name], columns, self._used[name])
+            self._tables.cut(file["entry"])
 
         with contextlib.suppress(OSError):
             disk.remove(self.folder / RESERVE)
@@ -517,10 +359,10 @@ class Session:
     def _fail(self, error: BaseException) -> StorageError:
         """Give up writing: make room, say so in the file, close. Returns what to raise."""
         self._fault = (
-            f"session {self.folder} can't be written: {reason(error)}. The {self._used['steps']} steps before are "
-            f"kept, and the checkpoints. Free some space or mend the disk, then: physnet resume {self.folder}"
+            f"session {self.folder} can't be written: {reason(error)}. The {self._tables.used['steps']} steps before "
+            f"are kept, and the checkpoints. Free some space or mend the disk, then: physnet resume {self.folder}"
         )
         with contextlib.suppress(OSError, RuntimeError, LookupError):
-            self._end(lambda file: layout.write_end(file["entry"], "fault", self._fault))
+            self._end(lambda file: filling.write_end(file["entry"], "fault", self._fault))
         self.close()
         return StorageError(self._fault)

@@ -51,8 +51,8 @@ def test_a_torn_row_at_the_end_is_written_over(tmp_path: Path, small_run: Module
     folder = tmp_path / "run"
     session = Session.create(folder, small_run.plan())
     _steps(session, small_run, range(4))
-    row = [[0] * column.width if column.width else 0 for column in session._columns["steps"]]
-    places = session._table("steps").pieces(4, row)
+    row = [[0] * column.width if column.width else 0 for column in session._tables.columns["steps"]]
+    places = session._tables.place("steps").pieces(4, row)
     session._file.put(places[:3])  # a kill came in the middle of the fifth row
     session.close()
     assert open_run(folder).damaged_rows == 1
@@ -92,5 +92,5 @@ def test_a_table_grows_by_a_bounded_number_of_rows(
     monkeypatch.setattr(layout, "MOST_ROOM", 32)
     with Session.create(tmp_path / "run", small_run.plan()) as session:
         _steps(session, small_run, range(150))
-        assert session._table("steps").capacity == 16 + 16 + 32 * 4
+        assert session._tables.place("steps").capacity == 16 + 16 + 32 * 4
     np.testing.assert_array_equal(open_run(tmp_path / "run").steps["step"], np.arange(150))
