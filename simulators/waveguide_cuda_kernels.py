@@ -93,7 +93,7 @@ _ALL = tuple(range(POINTS))
 
 @inlined
 def _rotated(x: Any, p: Any, size: Any, gain: Any) -> Any:
-    """Return points turned by `gain` times `p`, of which `size` is the largest: seldom more than an eighth of a turn."""
+    """Return points turned by `gain` times `p`, the largest of which is `size`; seldom by more than an eighth."""
     phase = _scaled(p, gain, gain)
     if size * gain <= _NEAR:
         return _turned(x, _near(phase))

@@ -22,6 +22,8 @@ from physnet.simulators.waveguide_solver import Propagated
 from physnet.simulators.waveguide_torch import TorchSolver
 from physnet.testing import random_drives
 
+from .shared_memory_watch import conflicts
+
 EPSILON = 2.0**-24
 LENGTHS = [128, 256, 512, 1024, 2048, 4096, 8192]
 EFFECTS: dict[str, dict[str, Any]] = {
@@ -147,6 +149,19 @@ def test_a_row_does_not_depend_on_the_others(interpreter: Callable[..., Any]) ->
     for row in (0, 6):
         assert torch.equal(interpreter(propagated, waveguide, grid, 3, field[row : row + 1]).field_NT[0], together[row])
     assert interpreter(propagated, waveguide, grid, 3, field[:0]).field_NT.shape == (0, 128)
+
+
+@pytest.mark.parametrize("samples", [128, 512])
+def test_no_thread_reads_what_another_one_writes_without_a_barrier_between(
+    interpreter: Callable[..., Any], samples: int
+) -> None:
+    grid, rows = TimeGrid(samples=samples, window=40 * T0), lay_out(samples).rows  # one block
+    used, found = interpreter(
+        conflicts, propagated, guide(raman_fraction=0.18), grid, 2, pulses(grid, rows).to(torch.complex64)
+    )
+    # Two numbers of each sample at least are seen between barriers, of which a step has more than four.
+    assert used > 2 * 4 * rows * samples
+    assert found == []
 
 
 def test_what_is_no_number_is_seen(interpreter: Callable[..., Any]) -> None:
