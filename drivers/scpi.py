@@ -1,17 +1,14 @@
-"""A session with an instrument that speaks SCPI: exchanges that are whole, or known not to be.
+"""A session with an instrument that speaks SCPI: what is asked of it, who it is, and how it is brought back in step.
 
-After any fault the session is *dirty*: the next answer could be the previous one. It refuses to go on until `recover`
-has shown that instrument and session are in step again. Nothing is ever sent twice on its own account.
+After any fault the session is *dirty*, and refuses to go on until `recover` has shown that instrument and session are
+in step again. Nothing is ever sent twice on its own account.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -22,13 +19,14 @@ from physnet.errors import MeasurementError, TransportError
 
 from .answers import QueuedError, name_code, parse_number, parse_numbers, parse_queued_error
 from .blocks import block_dtype, encode_block, read_block
-from .scpi_options import ScpiOptions, check_command, printable
+from .exchanges import Exchanges
+from .scpi_options import ScpiOptions, check_command
 from .transport import Deadline, Transport
 
 _POLL = 0.05  # s between two looks at whether a stop was asked for
 
 
-class ScpiSession:
+class ScpiSession(Exchanges):
     """The one session with an instrument.
 
     Threads may share it: each exchange is made under a lock. `open` finds out who answers, and drops what an earlier
@@ -43,32 +41,15 @@ class ScpiSession:
     def __init__(
         self, transport: Transport, options: ScpiOptions | None = None, *, check: Callable[[], None] = lambda: None
     ) -> None:
-        self._transport, self._options, self._check = transport, options or ScpiOptions(), check
-        self._lock = threading.Lock()
+        super().__init__(transport, options or ScpiOptions())
+        self._check = check
         self._identity = ""
-        self._dirty = False
-        self._faults: Counter[str] = Counter()
         self._reopened = 0
-
-    @property
-    def resource(self) -> str:
-        """Name of the resource."""
-        return self._transport.resource
 
     @property
     def identity(self) -> str:
         """Answer to `*IDN?`; empty before the session was opened."""
         return self._identity
-
-    @property
-    def dirty(self) -> bool:
-        """Whether what is on its way is unknown, so that `recover` must come first."""
-        return self._dirty
-
-    @property
-    def faults(self) -> dict[str, int]:
-        """How many faults there were, by kind."""
-        return dict(self._faults)
 
     @property
     def reopened(self) -> int:
@@ -315,75 +296,9 @@ class ScpiSession:
             raise error.answering(sent) from error
         return found
 
-    @contextmanager
-    def _exchange(self, sent: bytes, seconds: float | None) -> Iterator[Deadline]:
-        deadline = Deadline.after(self._options.timeout if seconds is None else seconds)
-        if not self._lock.acquire(timeout=deadline.remaining):
-            raise TransportError(
-                "another thread's exchange was not over by the deadline", kind="timeout", resource=self.resource
-            )
-        try:
-            if self._dirty:
-                raise TransportError(
-                    "an exchange before this one failed, so the next answer could be an old one",
-                    kind="garbled",
-                    resource=self.resource,
-                    advice="Call `recover` first. Nothing was sent.",
-                )
-            self._dirty = True  # whatever interrupts the exchange, Ctrl-C included, leaves it so
-            try:
-                if stale := self._transport.waiting():
-                    raise TransportError(
-                        "an answer that nobody waits for was there; nothing was sent",
-                        kind="garbled",
-                        resource=self.resource,
-                        received=stale,
-                        advice="Call `recover`. Something else may be talking to it, or a command answers.",
-                    )
-                self._transport.write(sent, deadline)
-                yield deadline
-            except TransportError as error:
-                self._count(error)
-                raise error.answering(sent) from error
-            self._dirty = False
-        finally:
-            self._lock.release()
-
-    def _answer(self, deadline: Deadline) -> str:
-        found = self._transport.read_until(self._options.terminator, self._options.answer_limit, deadline)
-        try:
-            answer = found.decode("ascii")
-        except UnicodeDecodeError:
-            answer = "\x00"
-        if answer and not printable(answer):
-            raise TransportError(
-                "the answer is not printable ASCII",
-                kind="garbled",
-                resource=self.resource,
-                received=found,
-                advice=f"It may be a binary block, or end with something else than {self._options.terminator!r}.",
-            )
-        return answer
-
-    def _message(self, *commands: str, query: str = "") -> bytes:
-        lines = [check_command(text, query=False) for text in commands]
-        return self._joined([*lines, check_command(query, query=True)] if query or not lines else lines)
-
-    def _joined(self, lines: list[bytes]) -> bytes:
-        """Put commands into one message: lines on a stream, a compound command where one message is one line."""
-        end = self._options.terminator
-        if self._transport.stream:
-            return end.join(lines) + end
-        rooted = [line if line.startswith((b"*", b":")) else b":" + line for line in lines[1:]]
-        return b";".join([lines[0], *rooted]) + end
-
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         self._check()
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _POLL))
             self._check()
-
-    def _count(self, error: BaseException) -> None:
-        if isinstance(error, TransportError):
-            self._faults[error.kind] += 1
