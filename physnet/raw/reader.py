@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from numpy.typing import NDArray
 
 from ..contracts import SystemSpec
 from ..errors import SessionError, SpecError
-from ..plain_files import listed, open_plain, read_exactly
+from ..plain_files import listed, open_plain
+from .blocks import BLOCK_BYTES, Rows, blocks_of, is_begun, joined, read_rows, runs_of
 from .layout import FOLDER, Structure, inspect, numbers_in
-from .rows import CRC, META, RawRows, checksums
+from .rows import RawRows, checksums
 from .spec import shapes_in, spec_from_json
-
-_BLOCK_BYTES = 16 << 20
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,8 +101,8 @@ class RawSystem:
         parts: list[dict[str, Rows]] = []
         damaged, digest = 0, hashlib.sha256()
         for number, structure in enumerate(self.segments):
-            for start, rows, crc, sound in _blocks(structure):
-                damaged += int(np.count_nonzero(~sound & _begun(rows, crc)))
+            for start, rows, crc, sound in blocks_of(structure):
+                damaged += int(np.count_nonzero(~sound & is_begun(rows, crc)))
                 kept = rows.meta[sound]
                 digest.update(np.ascontiguousarray(kept["pass_number"]).tobytes() + crc[sound].tobytes())
                 place = {"segment": np.full(len(kept), number), "row": start + np.flatnonzero(sound)}
@@ -130,7 +127,7 @@ class RawSystem:
         """
         return self.index.damaged
 
-    def blocks(self, *, superseded: bool = False, block_bytes: int = _BLOCK_BYTES) -> Iterator[RawRows]:
+    def blocks(self, *, superseded: bool = False, block_bytes: int = BLOCK_BYTES) -> Iterator[RawRows]:
         """Yield the sound rows in the order in which they were played, a block at a time.
 
         Args:
@@ -146,7 +143,7 @@ class RawSystem:
             which[self.index.latest] = True
         done = 0
         for structure in self.segments:
-            for _, rows, _, sound in _blocks(structure, block_bytes):
+            for _, rows, _, sound in blocks_of(structure, block_bytes):
                 found = np.flatnonzero(sound)
                 if which is not None:
                     keep = which[done : done + len(found)]
@@ -175,7 +172,7 @@ class RawSystem:
         for number in np.unique(segment).tolist():
             structure = self.segments[number]
             with open_plain(structure.path) as stream:
-                parts += [self._checked(structure, stream, run) for run in _runs(row[segment == number], structure)]
+                parts += [self._checked(structure, stream, run) for run in runs_of(row[segment == number], structure)]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return joined(parts, self.segments[-1]).part(back)
@@ -183,7 +180,7 @@ class RawSystem:
     def _checked(self, structure: Structure, stream: Any, run: Rows) -> RawRows:
         """Read some rows of a segment, in ascending order."""
         first = int(run[0])
-        rows, crc = _read(structure, stream, first, int(run[-1]) - first + 1)
+        rows, crc = read_rows(structure, stream, first, int(run[-1]) - first + 1)
         chosen, stored = rows.part(run - first), crc[run - first]
         if not np.array_equal(checksums(chosen), stored):
             raise SessionError(f"segment {structure.path} was changed while it was read. Open the run again.")
@@ -291,108 +288,3 @@ def _run_of(folder: Path) -> str:
             return str(source.attribute(source.file, "run"))
     except (SessionError, *FAILURES):
         return ""
-
-
-def rows_begun(structure: Structure) -> int:
-    """Return how many rows of a segment were begun: behind them is room alone.
-
-    Raises:
-        SessionError: It can't be read.
-    """
-    count = 0
-    for start, rows, crc, _ in _blocks(structure):
-        begun = np.flatnonzero(_begun(rows, crc))
-        count = start + int(begun[-1]) + 1 if len(begun) else count
-    return count
-
-
-def last_position(folder: Path, index: int) -> int:
-    """Return the largest position that was given to a row of a system; -1 when none can be read.
-
-    Args:
-        folder: Folder of the segments.
-        index: Number of the system.
-    """
-    names = [name for name in listed(folder) if (numbers := numbers_in(name)) and numbers[0] == index]
-    for name in reversed(names):
-        with contextlib.suppress(SessionError):
-            last = -1
-            for _, rows, _, sound in _blocks(inspect(folder / name)):
-                last = max([last, *rows.meta["position"][sound][-1:].tolist()])
-            if last >= 0:
-                return last
-    return -1
-
-
-def _blocks(
-    structure: Structure, block_bytes: int = _BLOCK_BYTES
-) -> Iterator[tuple[int, RawRows, NDArray[np.uint32], NDArray[np.bool_]]]:
-    """Yield the rows of a segment: number of the first, the rows, their checksums, and which of them are sound."""
-    size = sum(place.row_bytes for place in structure.places.values())
-    count = max(1, block_bytes // size)
-    with open_plain(structure.path) as stream:
-        for start in range(0, structure.rows, count):
-            rows, crc = _read(structure, stream, start, min(count, structure.rows - start))
-            yield start, rows, crc, _matches(rows, crc)
-
-
-def _runs(row: Rows, structure: Structure) -> list[Rows]:
-    """Cut rows, in ascending order, where what lies between them is not worth reading."""
-    size = sum(place.row_bytes for place in structure.places.values())
-    span = np.arange(len(row)) // max(1, _BLOCK_BYTES // size)  # and no run takes much memory
-    return np.split(row, np.flatnonzero((np.diff(row) > 4) | (np.diff(span) != 0)) + 1)
-
-
-def _read(structure: Structure, stream: Any, start: int, count: int) -> tuple[RawRows, NDArray[np.uint32]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    try:
-        for name, place in structure.places.items():
-            array = np.empty((count, *place.shape), place.dtype)
-            read_exactly(stream, place.offset + start * place.row_bytes, array)
-            arrays[name] = array
-    except (OSError, MemoryError) as error:
-        raise SessionError(
-            f"segment {structure.path} can't be read ({error}). Copy it again from where it was written."
-        ) from error
-    meta = np.empty(count, META)
-    for name in META.names or ():
-        meta[name] = arrays[name]
-    rows = RawRows(meta=meta, drive=arrays["drive"], response=arrays["response"], spread=arrays.get("spread"))
-    return rows, arrays[CRC]
-
-
-def _matches(rows: RawRows, crc: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Tell the sound rows: written, and matching their checksum. Rows never written are passed over quickly."""
-    sound = np.zeros(len(rows), np.bool_)
-    written = np.flatnonzero((crc != 0) | (rows.meta["time"] != 0))
-    if len(written):
-        sound[written] = np.array(checksums(rows.part(written)), np.uint32) == crc[written]
-    return sound
-
-
-def _begun(rows: RawRows, crc: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Tell the rows of which anything was written."""
-    parts = [rows.meta, rows.drive, rows.response, *([] if rows.spread is None else [rows.spread])]
-    begun: NDArray[np.bool_] = crc != 0
-    for part in parts:
-        begun = begun | part.reshape(len(rows), -1).view(np.uint8).any(axis=1)
-    return begun
-
-
-def joined(parts: Sequence[RawRows], like: Structure) -> RawRows:
-    """Put blocks together: NaN where one has no spread, and of two types of response one that holds both."""
-    if not parts:
-        empty = {name: np.empty((0, *place.shape), place.dtype) for name, place in like.places.items()}
-        return RawRows(meta=np.empty(0, META), drive=empty["drive"], response=empty["response"])
-    spread = None
-    if any(part.spread is not None for part in parts):
-        kind = np.result_type(np.float32, *(part.spread.dtype for part in parts if part.spread is not None))
-        spread = np.concatenate(
-            [np.full(part.response.shape, np.nan, kind) if part.spread is None else part.spread for part in parts]
-        )
-    return RawRows(
-        meta=np.concatenate([part.meta for part in parts]),
-        drive=np.concatenate([part.drive for part in parts]),
-        response=np.concatenate([part.response for part in parts]),
-        spread=spread,
-    )

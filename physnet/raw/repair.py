@@ -11,8 +11,9 @@ from pathlib import Path
 from ..errors import SessionError
 from ..plain_files import listed, open_plain
 from ..session import disk
+from .blocks import rows_begun
 from .layout import FOLDER, Form, build, inspect, numbers_in
-from .reader import RawSystem, check_owner, open_raw, rows_begun
+from .reader import RawSystem, check_owner, open_raw
 from .segment import Segment
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"

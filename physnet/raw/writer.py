@@ -25,8 +25,8 @@ from ..errors import SessionError, StorageError
 from ..exchange import Exchange
 from ..plain_files import listed
 from ..session import disk
+from .blocks import last_position
 from .layout import FOLDER, numbers_in
-from .reader import last_position
 from .repair import trim
 from .rows import Pending, pending
 from .sampling import sampled

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import SessionError
 from ..raw import RawRows, RawSystem
+from ..raw.blocks import joined
 from ..raw.hashes import hashed, mixed
-from ..raw.reader import joined
 from ..seeding import stream
 
 LEAST = 20

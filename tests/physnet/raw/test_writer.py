@@ -24,7 +24,7 @@ import pytest
 from physnet.errors import SessionError, StorageError
 from physnet.raw import RawWriter, open_raw
 from physnet.raw import segment as segments
-from physnet.raw.reader import rows_begun
+from physnet.raw.blocks import rows_begun
 from physnet.raw.track import Track
 
 CHILD = Path(__file__).with_name("raw_child.py")
