@@ -151,7 +151,7 @@ def test_every_problem_is_listed_at_once(call: Call, tiny: Path, monkeypatch: py
     (tiny.parent / "runs" / "taken").mkdir(parents=True)
     usage = SimpleNamespace(total=10, used=9, free=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr("physnet.cli.check._available", lambda: 1)
+    monkeypatch.setattr("physnet.cli.room._available", lambda: 1)
     answer = call("check", tiny, "--output", tiny.parent / "runs", "--set", "output.name=taken", "--json")
     assert answer.returncode == 2
     problems = last_object(answer)["problems"]
