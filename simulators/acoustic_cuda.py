@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -74,11 +73,14 @@ class CudaSolver(FieldSolver):
 
     def read(self, tables: Tables) -> None:
         """Take tables of the scheme, which the constructor makes itself."""
-        self._tables = [self._tensor(getattr(tables, part.name)) for part in fields(tables)]
+        self._tables = [self._tensor(part) for part in tables.arguments()]
+        counted = tables.microphones, self.scheme.resonator_cells, tables.cells_CK, tables.term_places
+        self._counts = tuple(len(part) for part in counted)
         self._shared = self.plan.shared(len(tables.cells_CK))
 
     def _propagate(self, source_NST: Array, state: FieldState | None, keep: bool) -> tuple[Array, FieldState | None]:
-        rows, _, steps = source_NST.shape
+        rows, sources, steps = source_NST.shape
+        sizes = steps, sources, *self._counts, state is not None, keep
         trace_NMT = torch.zeros((rows, len(self.microphones_M), steps), dtype=self._real, device=self.device)
         if not rows or not steps:
             end = FieldState.rest(self.scheme, rows, self.dtype) if state is None else state
@@ -86,8 +88,9 @@ class CudaSolver(FieldSolver):
         wild_N = torch.zeros(rows, dtype=torch.int32, device=self.device)
         begin = self._field(state, rows if keep else 0)
         launch(
-            self._kernel(), self._tensor(source_NST), trace_NMT, wild_N, *begin, np.int32(state is not None),
-            np.int32(keep), *self._tables, blocks=rows, threads=self.plan.threads, shared=self._shared,
+            self._kernel(), self._tensor(source_NST).flatten(), trace_NMT.flatten(), wild_N, *begin,
+            *(np.int32(number) for number in sizes), *self._tables,
+            blocks=rows, threads=self.plan.threads, shared=self._shared,
         )  # fmt: skip
         if bool(wild_N.any()):
             self._blame(source_NST, state, int(wild_N.nonzero()[0]))
@@ -100,15 +103,8 @@ class CudaSolver(FieldSolver):
         """Return what the kernel begins from and ends in; a number each where it needs nothing."""
         if state is None:
             state = FieldState.rest(self.scheme, rows, self.dtype)
-        shapes = (-1,), (-1,), (-1,), (*state.resonator_NAR.shape[:2], max(state.resonator_NAR.shape[2], 1))
-        found = []
-        for name, shape in zip(FieldState.names(), shapes, strict=True):
-            values = np.array(getattr(state, name), dtype=self.dtype)
-            if not values.size:
-                shape = shape if name == "resonator_NAR" and len(values) else (1, 1, 1)[: len(shape)]
-                values = np.zeros(shape, self.dtype)
-            found.append(self._tensor(values.reshape(shape)))
-        return found
+        arrays = [np.array(getattr(state, name), dtype=self.dtype).ravel() for name in FieldState.names()]
+        return [self._tensor(values if values.size else np.zeros(1, self.dtype)) for values in arrays]
 
     def _state(self, end: list[torch.Tensor], rows: int) -> FieldState:
         like, arrays = FieldState.rest(self.scheme, rows, self.dtype), {}

@@ -43,17 +43,14 @@ def make_kernel(plan: Plan) -> Any:
     scalar: Any = np.float32 if plan.single else np.float64
     real = _numba.float32 if plan.single else _numba.float64
     lines, groups, halo, wide, uniform = plan.lines, plan.groups, plan.halo, plan.order == 4, plan.uniform
+    nonlinear = plan.nonlinear
     threads, columns, width, narrow = plan.threads, plan.columns, plan.width, plan.narrow
     height, across = plan.shape
-    low_y, high_y = plan.slabs[:2]
+    strips, rest = plan.strips, plan.shape[0] - (plan.strips - 1) * plan.lines  # lines of the last strip
     along_y, along_x = plan.size_y > 0, plan.size_x > 0
-    at_phi_x, size_x, at_phi_y, size_y = plan.at_phi_x, plan.size_x, plan.at_phi_y, plan.size_y
-    at_profile, at_single, rows, volume = (
-        plan.at_profile,
-        plan.at_single_cells,
-        plan.zero_line,
-        plan.zero_line * columns,
-    )
+    at_phi_x, size_x, size_y = plan.at_phi_x, plan.size_x, plan.size_y
+    at_profile, at_single, rows = plan.at_profile, plan.at_single_cells, plan.zero_line
+    volume, kept, some = rows * columns, plan.kept, max(plan.kept, 1)
     zero, one, two, piece = scalar(0), scalar(1), scalar(2), min(lines, 8)
     far, skew = scalar(-1 / 16), scalar(-1 / 8)  # of the second ring, in units of the first: of f'' and of f'
     slope, share = (scalar(2 / 3), scalar(3 / 4)) if wide else (scalar(1 / 2), one)  # weight of f'; 1 / that of f''
@@ -61,14 +58,15 @@ def make_kernel(plan: Plan) -> Any:
 
     def make_step(layers: bool) -> Any:
         def step(
-            shared: Any, u: Any, d: Any, left: Any, right: Any, ends: Any, place: Any, maps: Any, plain: Any,
+            shared: Any, u: Any, d: Any, z: Any, left: Any, right: Any, ends: Any, place: Any, maps: Any, plain: Any,
             layer: Any, phi: Any, phi_new: Any, zeta: Any, start: Any,
         ) -> None:  # fmt: skip
             left1, left2 = left
             right1, right2 = right
             above1, above2, below1, below2 = ends
             ring, past, open_, size = plain
-            a, b, s, ab, gain = layer
+            if layers:
+                a, b, s, ab, gain = layer
             for k in range(start, start + piece):
                 down = _U(k * width)
                 low, high = shared[left1 + down], shared[right1 + down]
@@ -96,34 +94,37 @@ def make_kernel(plan: Plan) -> Any:
                         rise += skew * (shared[phi + to + _U(2)] - shared[phi + to - _U(2)])
                     bent = bend * b * second
                     moved = (bent + s * slant) + slope * rise
-                    memory = a * shared[zeta + to] + (b * moved + bent)
+                    memory = _cuda.fma(a, z[k] if k < kept else shared[zeta + to], _cuda.fma(b, moved, bent))
                     shared[phi_new + to] = a * shared[phi + to] + ab * slant
                     d[k] = change + (gain if uniform else ring * gain) * (moved + memory)
-                    shared[zeta + to] = memory
+                    if k < kept:
+                        z[k] = memory
+                    else:
+                        shared[zeta + to] = memory
 
         return _inlined(step)
 
     step, step_in_layers = make_step(False), make_step(True)
 
-    @_inlined
-    def absorb(
-        shared: Any, u: Any, d: Any, ends: Any, place: Any, maps: Any, plain: Any, line: Any, first: Any, last: Any,
-        phi: Any, phi_new: Any, zeta: Any,
-    ) -> None:  # fmt: skip
-        """Add to the changes what the layers along y do in the cells `first` to `last` of a strip."""
-        above1, above2, below1, below2 = ends
-        ring, _, _, _ = plain
-        profile, at = _U(at_profile) + line, phi + _U(first * columns)
-        before, centre, after = shared[at - _U(columns)], shared[at], shared[at + _U(columns)]
-        before2, after2 = zero, zero
-        if wide:
-            before2 = shared[at - _U(2 * columns)]
-        for k in range(lines):
-            if first <= k and k < last:
-                to, number = _U(k * columns), profile + _U(k)
+    def make_absorb(first: int, last: int) -> Any:
+        # Constant bounds: no cell asks whether it is in the layer, and phi moves on from cell to cell by name alone.
+        def absorb(
+            shared: Any, u: Any, d: Any, ends: Any, place: Any, maps: Any, plain: Any, profile: Any, phi: Any,
+            phi_new: Any, zeta: Any,
+        ) -> None:  # fmt: skip
+            above1, above2, below1, below2 = ends
+            ring, _, _, _ = plain
+            at = phi + _U(first * columns)
+            before, centre, after = shared[at - _U(columns)], shared[at], shared[at + _U(columns)]
+            before2, after2 = zero, zero
+            if wide:
+                before2 = shared[at - _U(2 * columns)]
+            for k in range(first, last):
+                to, number = _U(k * columns), profile + _U(4 * k)
                 up1 = u[k - 1] if k > 0 else above1
                 down1 = u[k + 1] if k < lines - 1 else below1
-                a, b, s = shared[number], shared[number + _U(rows)], shared[number + _U(2 * rows)]
+                a, b = shared[number], shared[number + _U(1)]
+                s, ab = shared[number + _U(2)], shared[number + _U(3)]
                 second = (up1 - u[k]) + (down1 - u[k])  # not as in `step`: a sum kept from there costs registers
                 slant = down1 - up1
                 rise = after - before
@@ -135,227 +136,254 @@ def make_kernel(plan: Plan) -> Any:
                     slant += skew * (down2 - up2)
                     rise += skew * (after2 - before2)
                 bent = bend * b * second
-                moved = bent + slope * (s * slant + rise)
-                kept = a * shared[zeta + to] + (b * moved + bent)
-                shared[zeta + to] = kept
-                shared[phi_new + to] = a * (centre + b * (slope * slant))
+                moved = (bent + s * slant) + slope * rise
+                memory = _cuda.fma(a, shared[zeta + to], _cuda.fma(b, moved, bent))
+                shared[zeta + to] = memory
+                shared[phi_new + to] = a * centre + ab * slant
                 if not uniform:
                     ring = maps[place + to]
-                d[k] += ring * share * (moved + kept)
+                d[k] += ring * share * (moved + memory)
                 if wide:
                     before2, before, centre, after = before, centre, after, after2
                 else:
                     before, centre, after = centre, after, shared[phi + to + _U(2 * columns)]
 
+        return _inlined(absorb)
+
+    bounds = [*plan.parts_of_layers, *[(0, 0)] * 4]
+    absorb_1, absorb_2, absorb_3, absorb_4 = (make_absorb(*pair) for pair in bounds[:4])
+    parts = len(plan.parts_of_layers)
+
     @_inlined
-    def work_out(
-        shared: Any, i: Any, cells: Any, links: Any, n: Any, t: Any, source: Any, numbers: Any, patch: Any,
-        patch_numbers: Any, heard: Any,
-    ) -> None:  # fmt: skip
+    def work_out(shared: Any, i: Any, counts: Any, integers: Any, numbers: Any, source: Any, played: Any) -> None:
         """Work out what is added to the change of a single cell, and what the sum is multiplied by."""
-        term_start, term_cell, term_numbers = links
-        own = _U(at_single) + _U(i)
-        u, before = shared[_U(patch[i, 0])], shared[own + _U(2) * cells]
-        added = zero
-        for j in range(term_start[i], term_start[i + 1]):
-            value = shared[_U(term_cell[j])]
-            x = value * numbers[4]
-            root = one / _sqrt(one + x * x)
-            added += term_numbers[j, 1] * (numbers[5] * value * (x * x) * (root * root * root))
-            added -= term_numbers[j, 0] * value
-        for j in range(patch[i, 3], patch[i, 4]):
-            added += patch_numbers[i, 0] * source[n, heard[j], t]
-        if patch[i, 2] >= 0:
+        table, cells, terms, steps, next_one = counts
+        own, row, weights = _U(at_single) + i, table + _U(5) * i, _U(9) + _U(4) * i
+        starts, term_weights = table + _U(5) * cells + i, _U(9) + _U(4) * cells
+        places = table + _U(6) * cells + _U(1)
+        u, added = shared[_U(integers[row])], zero
+        j, end = _U(integers[starts]), _U(integers[starts + _U(1)])
+        while j < end:
+            value, pair = shared[_U(integers[places + j])], term_weights + _U(2) * j
+            added -= numbers[pair] * value
+            if nonlinear:
+                x = value * numbers[4]
+                root = one / _sqrt(one + x * x)
+                added += numbers[pair + _U(1)] * (numbers[5] * value * (x * x) * (root * root * root))
+            j += next_one
+        j, end = _U(integers[row + _U(3)]), _U(integers[row + _U(4)])
+        while j < end:
+            added += numbers[weights] * source[played + _U(integers[places + terms + j]) * steps]
+            j += next_one
+        if integers[row + _U(2)] >= 0:
             q, q_before = shared[own + _U(3) * cells], shared[own + _U(4) * cells]
-            added -= patch_numbers[i, 1] * (u - q)
+            added -= numbers[weights + _U(1)] * (u - q)
             shared[own + _U(3) * cells] = numbers[6] * q - numbers[7] * q_before + numbers[8] * (u - q)
             shared[own + _U(4) * cells] = q
-        x = u * numbers[4]
-        added -= patch_numbers[i, 2] * u / _sqrt(one + x * x)
-        beta = patch_numbers[i, 3] / (one + x * x)
-        shared[own] = added - beta * (u - before)
-        shared[own + cells] = one / (one + beta)
-        shared[own + _U(2) * cells] = u
+        if nonlinear:
+            x = u * numbers[4]
+            added -= numbers[weights + _U(2)] * u / _sqrt(one + x * x)
+            beta = numbers[weights + _U(3)] / (one + x * x)
+            added -= beta * (u - shared[own + _U(2) * cells])
+            shared[own + cells] = one / (one + beta)
+            shared[own + _U(2) * cells] = u
+        shared[own] = added
 
     def solve(
-        source: Any, trace: Any, wild: Any, now: Any, earlier: Any, memory: Any, swing: Any, resume: Any, keep: Any,
-        numbers: Any, maps: Any, end_table: Any, column_table: Any, column_numbers: Any, profiles: Any,
-        microphones: Any, owners: Any, patch: Any, patch_numbers: Any, term_start: Any, term_cell: Any,
-        term_numbers: Any, heard: Any,
+        source: Any, trace: Any, wild: Any, now: Any, earlier: Any, memory: Any, swing: Any, steps: Any, sources: Any,
+        microphones: Any, resonators: Any, cells: Any, terms: Any, resume: Any, keep: Any, integers: Any, numbers: Any,
+        maps: Any, end_table: Any, column_table: Any, layers: Any, profiles: Any, owners: Any,
     ) -> None:  # fmt: skip
-        """Step a row of a batch; see `acoustic_cuda_tables` for the arguments."""
+        """Step a row of a batch; all arrays are flat."""
         shared = _cuda.shared.array(0, real)
         u = _cuda.local.array(lines, real)
         d = _cuda.local.array(lines, real)
-        n, thread = _cuda.blockIdx.x, _cuda.threadIdx.x
-        strip = thread // 32 // groups
+        z = _cuda.local.array(some, real)
+        n, thread = _U(_cuda.blockIdx.x), _U(_cuda.threadIdx.x)
+        ears, single = _U(microphones), _U(cells)
+        table = _U(1) + ears
+        warp = _cuda.threadIdx.x // 32
+        strip = warp // groups
         # So that each of the four schedulers has warps with layers of both kinds.
-        x = (thread // 32 + strip) % groups * 32 + thread % 32
-        line, steps, cells, links = (
-            strip * lines,
-            source.shape[2],
-            _U(len(patch)),
-            (term_start, term_cell, term_numbers),
-        )
-        count = min(lines, height - line)
+        x = (warp + strip) % groups * 32 + _cuda.threadIdx.x % 32
+        line = strip * lines
+        count, is_cell = rest if strip == strips - 1 else lines, x < across
         own, place = _U(halo + line * width + x), _U(line * columns + x)
-        left = _U(column_table[x, 0] + line * width), _U(column_table[x, 1] + line * width)
-        right = _U(column_table[x, 2] + line * width), _U(column_table[x, 3] + line * width)
-        phi_x = _U(at_phi_x + column_table[x, 4] + line * narrow)
-        in_layer, beside_layer = column_table[x, 5] == 2, column_table[x, 5] > 0  # the latter holds for a whole warp
-        is_cell, mask, slot = x < across, owners[thread, 0], owners[thread, 1]
+        column, down = _U(6 * x), _U(line * width)
+        left = _U(column_table[column]) + down, _U(column_table[column + _U(1)]) + down
+        right = _U(column_table[column + _U(2)]) + down, _U(column_table[column + _U(3)]) + down
+        phi_x = _U(column_table[column + _U(4)]) + _U(at_phi_x + line * narrow)
+        layered = column_table[column + _U(5)]  # 2 in a layer, 1 beside one in the same warp
         ring = numbers[0] if is_cell else zero
         plain = ring, numbers[1], numbers[2], _U(volume)
-        layer = (
-            column_numbers[x, 0], column_numbers[x, 1], column_numbers[x, 2], column_numbers[x, 3],
-            column_numbers[x, 4] * ring if uniform else column_numbers[x, 4],
-        )  # fmt: skip
-        low_first, low_last = 0, min(max(low_y - line, 0), lines)
-        high_first, high_last = max(height - high_y - line, 0), count if high_y else 0
-        phi_low = _U(at_phi_y + (halo + line) * columns + x)
-        phi_high = _U(at_phi_y + (2 * halo + low_y + high_y + line) * columns + x) - _U(height * columns)
-        above1_at, above2_at = _U(end_table[strip, 0] + x), _U(end_table[strip, 1] + x)
-        below1_at, below2_at = _U(end_table[strip, 2] + x), _U(end_table[strip, 3] + x)
-        for i in range(thread, at_single + 5 * len(patch), threads):
-            shared[_U(i)] = zero
+        ends_at = _U(8 * strip)
+        above1_at, above2_at = _U(end_table[ends_at] + x), _U(end_table[ends_at + _U(1)] + x)
+        below1_at, below2_at = _U(end_table[ends_at + _U(2)] + x), _U(end_table[ends_at + _U(3)] + x)
+        for i in range(thread, _U(at_single) + _U(5) * single, _U(threads)):
+            shared[i] = zero
         for k in range(lines):
             u[k], d[k] = zero, zero
+        for k in range(kept):
+            z[k] = zero
         _cuda.syncthreads()
         if along_y:
-            for i in range(thread, 3 * rows, threads):
-                shared[_U(at_profile + i)] = profiles[i]
+            for i in range(thread, _U(4 * rows), _U(threads)):
+                shared[_U(at_profile) + i] = profiles[i]
         stride, size = _U(across + 2 * halo), _U((height + 2 * halo) * (across + 2 * halo))
-        place_in_padded = _U(line + halo) * stride + _U(x + halo)
+        field_at = n * size + _U((line + halo) * (across + 2 * halo) + x + halo)
+        memory_at = field_at + _U(3) * n * size
         if resume:
-            base = _U(n) * size + place_in_padded
             if is_cell:
                 for k in range(count):
-                    shared[own + _U(k * width)] = now[base + _U(k) * stride]
+                    shared[own + _U(k * width)] = now[field_at + _U(k) * stride]
             for k in range(lines):
                 u[k] = shared[own + _U(k * width)]
             if is_cell:
                 for k in range(count):
-                    shared[own + _U(k * width)] = earlier[base + _U(k) * stride]
+                    shared[own + _U(k * width)] = earlier[field_at + _U(k) * stride]
             for k in range(lines):
                 d[k] = u[k] - shared[own + _U(k * width)]
                 shared[own + _U(k * width)] = u[k]
-            base = _U(4 * n) * size + place_in_padded
-            if along_x and in_layer:
+            if along_x and layered == 2:
                 for k in range(count):
-                    p = base + _U(2) * size + _U(k) * stride
+                    p = memory_at + _U(2) * size + _U(k) * stride
                     shared[phi_x + _U(k * narrow)] = memory[p]
                     shared[phi_x + _U(2 * size_x + k * narrow)] = memory[p + size]
+                for k in range(kept):
+                    z[k] = shared[phi_x + _U(2 * size_x + k * narrow)]
             if along_y and is_cell:
-                for side in range(2):
-                    phi = phi_high if side else phi_low
-                    for k in range(high_first if side else low_first, high_last if side else low_last):
-                        shared[phi + _U(k * columns)] = memory[base + _U(k) * stride]
-                        shared[phi + _U(2 * size_y + k * columns)] = memory[base + size + _U(k) * stride]
-            for i in range(thread, len(patch), threads):
-                at = _U(at_single) + _U(i)
-                shared[at + _U(2) * cells] = earlier[_U(n) * size + _U(patch[i, 1])]
-                if patch[i, 2] >= 0:
-                    shared[at + _U(3) * cells] = swing[n, 0, patch[i, 2]]
-                    shared[at + _U(4) * cells] = swing[n, 1, patch[i, 2]]
+                phi_y = _U(end_table[ends_at + _U(5)] + x)
+                for k in range(end_table[ends_at + _U(6)], end_table[ends_at + _U(7)]):
+                    p = memory_at + _U(k) * stride
+                    shared[phi_y + _U(k * columns)] = memory[p]
+                    shared[phi_y + _U(2 * size_y + k * columns)] = memory[p + size]
+            for i in range(thread, single, _U(threads)):
+                at, resonator = _U(at_single) + i, integers[table + _U(5) * i + _U(2)]
+                shared[at + _U(2) * single] = earlier[n * size + _U(integers[table + _U(5) * i + _U(1)])]
+                if resonator >= 0:
+                    p = _U(2) * n * _U(resonators) + _U(resonator)
+                    shared[at + _U(3) * single] = swing[p]
+                    shared[at + _U(4) * single] = swing[p + _U(resonators)]
         _cuda.syncthreads()
 
         for t in range(steps):
             odd = t % 2
-            if t > 0:
-                for m in range(thread, len(microphones), threads):
-                    trace[n, m, t - 1] = shared[_U(microphones[m])]
-            for i in range(thread, len(patch), threads):
-                work_out(shared, i, cells, links, n, t, source, numbers, patch, patch_numbers, heard)
+            # A zero, but the compiler does not know. It would unroll these loops otherwise, and keep what they need for
+            # their first round in registers all the time.
+            nothing = _U(integers[0])
+            next_one, threads_at_work = _U(1) + nothing, _U(threads) + nothing
+            counts = _U(1) + ears + nothing, single + nothing, _U(terms) + nothing, _U(steps), next_one
+            m = thread + nothing
+            while t > 0 and m < ears:
+                trace[(n * ears + m) * _U(steps) + _U(t - 1)] = shared[_U(integers[_U(1) + m])]
+                m += threads_at_work
+            i = thread + nothing
+            while i < single:
+                played = n * _U(sources) * _U(steps) + _U(t)
+                work_out(shared, i, counts, integers, numbers, source, played)
+                i += threads_at_work
             above1, above2, below1, below2 = shared[above1_at], zero, shared[below1_at], zero
             if wide:
                 above2, below2 = shared[above2_at], shared[below2_at]
-            if count < lines:  # beyond the last line: what the stencil reads there
-                for k in range(lines):
-                    if k == count:
-                        u[k] = below1
-                    if wide and k == count + 1:
-                        u[k] = below2
-                if count == lines - 1:
+            if rest < lines and strip == strips - 1:  # beyond the last line: what the stencil reads there
+                u[rest] = below1
+                if wide and rest < lines - 1:
+                    u[rest + 1] = below2
+                else:
                     below1 = below2
             ends = above1, above2, below1, below2
             old, new, zeta = phi_x + _U(odd * size_x), phi_x + _U((1 - odd) * size_x), phi_x + _U(2 * size_x)
-            if along_x and beside_layer:
-                step_in_layers(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 0)
+            if along_x and layered:
+                # Read anew at every step for the same reason.
+                a, b, s = layers[_U(x)], layers[_U(columns + x)], layers[_U(2 * columns + x)]
+                ab, gain = layers[_U(3 * columns + x)], layers[_U(4 * columns + x)]
+                if uniform:
+                    gain *= ring
+                layer = a, b, s, ab, gain
+                step_in_layers(shared, u, d, z, left, right, ends, place, maps, plain, layer, old, new, zeta, 0)
                 if lines > 8:
-                    step_in_layers(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 8)
+                    step_in_layers(shared, u, d, z, left, right, ends, place, maps, plain, layer, old, new, zeta, 8)
                 if lines > 16:
-                    step_in_layers(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 16)
+                    step_in_layers(shared, u, d, z, left, right, ends, place, maps, plain, layer, old, new, zeta, 16)
                 if lines > 24:
-                    step_in_layers(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 24)
+                    step_in_layers(shared, u, d, z, left, right, ends, place, maps, plain, layer, old, new, zeta, 24)
             else:
-                step(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 0)
+                step(shared, u, d, z, left, right, ends, place, maps, plain, plain, old, new, zeta, 0)
                 if lines > 8:
-                    step(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 8)
+                    step(shared, u, d, z, left, right, ends, place, maps, plain, plain, old, new, zeta, 8)
                 if lines > 16:
-                    step(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 16)
+                    step(shared, u, d, z, left, right, ends, place, maps, plain, plain, old, new, zeta, 16)
                 if lines > 24:
-                    step(shared, u, d, left, right, ends, place, maps, plain, layer, old, new, zeta, 24)
-            if along_y and low_first < low_last:
-                absorb(
-                    shared, u, d, ends, place, maps, plain, _U(line), low_first, low_last,
-                    phi_low + _U(odd * size_y), phi_low + _U((1 - odd) * size_y), phi_low + _U(2 * size_y),
-                )  # fmt: skip
-            if along_y and high_first < high_last:
-                absorb(
-                    shared, u, d, ends, place, maps, plain, _U(line), high_first, high_last,
-                    phi_high + _U(odd * size_y), phi_high + _U((1 - odd) * size_y), phi_high + _U(2 * size_y),
-                )  # fmt: skip
+                    step(shared, u, d, z, left, right, ends, place, maps, plain, plain, old, new, zeta, 24)
+            part = end_table[ends_at + _U(4)] if along_y else 0
+            if along_y and part:
+                phi_y, profile = _U(end_table[ends_at + _U(5)] + x), _U(at_profile + 4 * line)
+                phi_old, phi_new = phi_y + _U(odd * size_y), phi_y + _U((1 - odd) * size_y)
+                zeta = phi_y + _U(2 * size_y)
+                if part == 1:
+                    absorb_1(shared, u, d, ends, place, maps, plain, profile, phi_old, phi_new, zeta)
+                if parts >= 2 and part == 2:
+                    absorb_2(shared, u, d, ends, place, maps, plain, profile, phi_old, phi_new, zeta)
+                if parts >= 3 and part == 3:
+                    absorb_3(shared, u, d, ends, place, maps, plain, profile, phi_old, phi_new, zeta)
+                if parts >= 4 and part == 4:
+                    absorb_4(shared, u, d, ends, place, maps, plain, profile, phi_old, phi_new, zeta)
             _cuda.syncthreads()
+            mask = owners[_U(2) * thread]
             if mask:
-                at = _U(at_single) + _U(slot)
+                at = _U(at_single) + _U(owners[_U(2) * thread + _U(1)])
                 for k in range(lines):
                     if mask & (1 << k):
-                        d[k] = (d[k] + shared[at]) * shared[at + cells]
+                        d[k] += shared[at]
+                        if nonlinear:
+                            d[k] *= shared[at + single]
                         at += _U(1)
             for k in range(lines):
                 u[k] += d[k]
                 shared[own + _U(k * width)] = u[k]
             if ((t + 1) % CHECK_EVERY == 0 or t + 1 == steps) and is_cell:
-                bad = False
+                bad, limit = False, numbers[3]
                 for k in range(lines):
-                    bad |= k < count and not abs(u[k]) <= numbers[3]
+                    bad |= k < count and not abs(u[k]) <= limit
                 if bad:
                     wild[n] = 1
             _cuda.syncthreads()
 
         if steps > 0:
-            for m in range(thread, len(microphones), threads):
-                trace[n, m, steps - 1] = shared[_U(microphones[m])]
+            for m in range(thread, ears, _U(threads)):
+                trace[(n * ears + m) * _U(steps) + _U(steps - 1)] = shared[_U(integers[_U(1) + m])]
         if keep:
-            odd, base = steps % 2, _U(n) * size + place_in_padded
+            odd = steps % 2
             _cuda.syncthreads()
             if is_cell:
                 for k in range(count):
-                    now[base + _U(k) * stride] = shared[own + _U(k * width)]
+                    now[field_at + _U(k) * stride] = shared[own + _U(k * width)]
             for k in range(lines):
                 shared[own + _U(k * width)] = u[k] - d[k]
             if is_cell:
                 for k in range(count):
-                    earlier[base + _U(k) * stride] = shared[own + _U(k * width)]
-            base = _U(4 * n) * size + place_in_padded
-            if along_x and in_layer:
+                    earlier[field_at + _U(k) * stride] = shared[own + _U(k * width)]
+            if along_x and layered == 2:
+                for k in range(kept):
+                    shared[phi_x + _U(2 * size_x + k * narrow)] = z[k]
                 for k in range(count):
-                    p = base + _U(2) * size + _U(k) * stride
+                    p = memory_at + _U(2) * size + _U(k) * stride
                     memory[p] = shared[phi_x + _U(odd * size_x + k * narrow)]
                     memory[p + size] = shared[phi_x + _U(2 * size_x + k * narrow)]
             if along_y and is_cell:
-                for side in range(2):
-                    phi = phi_high if side else phi_low
-                    for k in range(high_first if side else low_first, high_last if side else low_last):
-                        memory[base + _U(k) * stride] = shared[phi + _U(odd * size_y + k * columns)]
-                        memory[base + size + _U(k) * stride] = shared[phi + _U(2 * size_y + k * columns)]
-            for i in range(thread, len(patch), threads):
-                at = _U(at_single) + _U(i)
-                if patch[i, 2] >= 0:
-                    swing[n, 0, patch[i, 2]] = shared[at + _U(3) * cells]
-                    swing[n, 1, patch[i, 2]] = shared[at + _U(4) * cells]
+                phi_y = _U(end_table[ends_at + _U(5)] + x)
+                for k in range(end_table[ends_at + _U(6)], end_table[ends_at + _U(7)]):
+                    p = memory_at + _U(k) * stride
+                    memory[p] = shared[phi_y + _U(odd * size_y + k * columns)]
+                    memory[p + size] = shared[phi_y + _U(2 * size_y + k * columns)]
+            for i in range(thread, single, _U(threads)):
+                at, resonator = _U(at_single) + i, integers[table + _U(5) * i + _U(2)]
+                if resonator >= 0:
+                    p = _U(2) * n * _U(resonators) + _U(resonator)
+                    swing[p] = shared[at + _U(3) * single]
+                    swing[p + _U(resonators)] = shared[at + _U(4) * single]
 
-    return kernel(solve, launch_bounds=threads)
+    return kernel(solve, launch_bounds=(threads, plan.rows))
 
 
 _sqrt: Any = np.sqrt if is_interpreted() else importlib.import_module("math").sqrt

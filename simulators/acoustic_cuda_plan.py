@@ -13,13 +13,14 @@ More than 16 384 cells, in groups of 32 columns and strips of 32 lines, have no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .acoustic_media import Scheme
 from .cuda import Chip
 
 _LINES = (8, 16, 24, 32)
+KEPT = 4
 _SPARE = 62  # registers of a thread beside those of its cells: seen in what ptxas makes of it
 
 
@@ -35,7 +36,9 @@ class Plan:
         order: Order of accuracy in space.
         slabs: Cells that absorbing layers change at low y, high y, low x, high x.
         uniform: Whether one set of coefficients serves every cell.
+        nonlinear: Whether there are nonlinear cells.
         single: Single precision, or double.
+        rows: Blocks that a multiprocessor is to hold at once, which limits the registers of a thread.
     """
 
     lines: int
@@ -43,7 +46,9 @@ class Plan:
     order: int
     slabs: tuple[int, int, int, int]
     uniform: bool
+    nonlinear: bool
     single: bool
+    rows: int = 1
 
     @property
     def halo(self) -> int:
@@ -108,13 +113,39 @@ class Plan:
 
     @property
     def at_profile(self) -> int:
-        """Where the profiles of the layers along y begin: a, b and slope of each line."""
-        return self.at_phi_y + 3 * self.size_y
+        """Where the profiles of the layers along y begin, four numbers a line, which one instruction reads."""
+        return -(-(self.at_phi_y + 3 * self.size_y) // 4) * 4
 
     @property
     def at_single_cells(self) -> int:
         """Where single cells begin: what is added, the factor, the field before, and a resonator now and before."""
-        return self.at_profile + (3 * self.zero_line if self.size_y else 0)
+        return self.at_profile + (4 * self.zero_line if self.size_y else 0)
+
+    @property
+    def kept(self) -> int:
+        """Cells of a strip whose zeta of the layers along x stays in registers; that of others in shared memory."""
+        return KEPT if self.size_x else 0
+
+    @property
+    def layer_of_strips(self) -> list[tuple[int, int]]:
+        """First and last cell of each strip that a layer along y changes; of the low one where there are both."""
+        (low, high), found = self.slabs[:2], []
+        for first in range(0, self.zero_line, self.lines):
+            count = min(self.lines, self.shape[0] - first)
+            begin = max(self.shape[0] - high - first, 0)
+            found.append((0, min(low - first, count)) if first < low else (begin, count) if begin < count else (0, 0))
+        return found
+
+    @property
+    def parts_of_layers(self) -> list[tuple[int, int]]:
+        """The different ones, at most four: a kernel has code for each."""
+        return sorted({part for part in self.layer_of_strips if part[0] < part[1]})
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether no strip reaches from one layer along y into the other, which a kernel takes for granted."""
+        low, high = self.slabs[:2]
+        return not (low and high) or (low - 1) // self.lines < (self.shape[0] - high) // self.lines
 
     @property
     def registers(self) -> int:
@@ -135,10 +166,15 @@ def make_plan(scheme: Scheme, *, single: bool, single_cells: int, chip: Chip) ->
     grid = scheme.grid
     slabs = [part.stop - part.start if present else 0 for part, present in _ends(scheme)]
     common: dict[str, Any] = {"shape": grid.shape, "order": grid.order, "slabs": tuple(slabs)}
-    plans = [Plan(lines=lines, uniform=scheme.uniform, single=single, **common) for lines in _LINES]
+    common |= {"uniform": scheme.uniform, "nonlinear": scheme.medium.elements is not None, "single": single}
+    plans = [Plan(lines=lines, **common) for lines in _LINES]
+    plans = [plan for plan in plans if plan.is_possible]
     at_work = {plan.lines: plan.rows_at_once(chip, single_cells) * plan.threads for plan in plans}
+    if not plans:
+        return None
     best = max(plans, key=lambda plan: (at_work[plan.lines], plan.lines))
-    return best if at_work[best.lines] else None
+    rows = best.rows_at_once(chip, single_cells)
+    return replace(best, rows=rows) if rows else None
 
 
 def _ends(scheme: Scheme) -> list[tuple[slice, bool]]:

@@ -25,19 +25,21 @@ Table = NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Arguments of the kernel, in its order.
+    """The scheme as the kernel wants it.
 
     Args:
         numbers: Weight of a first neighbour, past, and sum of the weights of open ones in units of the first, where
             they are alike; limit of the field; 1 / threshold and strength of the equation of state; two, past and pull
             of resonators.
         maps: The first three for every cell of the plan, one after the other; a 0 where they are alike.
-        ends_BK: Where a strip finds the two neighbours above it and the two below its last cell, nearest first.
+        ends_BK: Where a strip finds the two neighbours above it and the two below its last cell, nearest first; which
+            of the plan's `parts_of_layers` it has, from 1, or 0; place of phi of its first cell; first and last cell of
+            the part.
         columns_XK: Where in a line the first and the second neighbour on the left are; on the right; place in a line of
             phi; 2 in a layer, 1 beside one in the same group of columns, else 0.
-        layer_XK: Of the layers along x: a, b, slope and a b times the weight of a first difference; weight of the
+        layer_KX: Of the layers along x: a, b, slope and a b times the weight of a first difference; weight of the
             Laplacian over that of a first neighbour, 0 outside.
-        profiles: Of the layers along y: a, b and slope of all lines of the plan.
+        profiles: Of the layers along y: a, b, slope and a b as along x, of all lines of the plan.
         microphones: Places.
         owners_IK: Cells of a thread's strip that are single, as bits; number of the first of them.
         cells_CK: Place; number in the padded grid; number of the resonator or -1; first and last of `heard`.
@@ -52,7 +54,7 @@ class Tables:
     maps: Table
     ends_BK: Table
     columns_XK: Table
-    layer_XK: Table
+    layer_KX: Table
     profiles: Table
     microphones: Table
     owners_IK: Table
@@ -62,6 +64,15 @@ class Tables:
     term_places: Table
     term_numbers_TK: Table
     heard: Table
+
+    def arguments(self) -> list[Table]:
+        """Return the arguments of the kernel, flat and in its order; one array takes up few registers there."""
+        nothing = np.zeros(1, np.int32)
+        integers = nothing, self.microphones, self.cells_CK, self.starts, self.term_places, self.heard
+        numbers = self.numbers, self.cell_numbers_CK, self.term_numbers_TK
+        together = [np.concatenate([part.ravel() for part in parts]) for parts in (integers, numbers)]
+        others = self.maps, self.ends_BK, self.columns_XK, self.layer_KX, self.profiles, self.owners_IK
+        return [*together, *(part.ravel() for part in others)]
 
 
 def single_cells(scheme: Scheme, sources_S: Ints) -> Ints:
@@ -81,10 +92,10 @@ def make_tables(scheme: Scheme, plan: Plan, *, sources_S: Ints, microphones_M: I
     return Tables(
         numbers=np.array([*_plain(scheme), limit, *_constants(scheme)], real),
         maps=np.zeros(1, real) if plan.uniform else _maps(scheme, plan).ravel().astype(real),
-        ends_BK=_ends(scheme.grid, plan).astype(np.int32),
+        ends_BK=_ends(scheme.grid, plan),
         columns_XK=columns_XK.astype(np.int32),
-        layer_XK=layer_XK.astype(real),
-        profiles=_profiles(scheme, plan).ravel().astype(real),
+        layer_KX=layer_XK.T.astype(real),
+        profiles=_profiles(scheme, plan).astype(real),
         microphones=_places(scheme.grid, plan, microphones_M).astype(np.int32),
         owners_IK=owners_IK.astype(np.int64),
         cells_CK=cells_CK.astype(np.int32),
@@ -197,12 +208,18 @@ def _ends(grid: Grid, plan: Plan) -> Ints:
         found = _mirrored(y, grid.shape[0], *grid.sides[:2])
         return plan.halo + (plan.zero_line if found is None else found) * plan.width
 
-    table = []
-    for strip in range(plan.strips):
+    (low, high), height = plan.slabs[:2], grid.shape[0]
+    table = np.zeros((plan.strips, 8), np.int64)
+    for strip, part in enumerate(plan.layer_of_strips):
         first = strip * plan.lines
-        last = min(first + plan.lines, grid.shape[0])
-        table.append([start(y) for y in (first - 1, first - 2, last, last + 1)])
-    return np.array(table)
+        last = min(first + plan.lines, height)
+        table[strip, :4] = [start(y) for y in (first - 1, first - 2, last, last + 1)]
+        if part[0] < part[1]:
+            lines_before = plan.halo if first + part[0] < low else 2 * plan.halo + low + high - height
+            table[strip, 4] = 1 + plan.parts_of_layers.index(part)
+            table[strip, 5] = plan.at_phi_y + (lines_before + first) * plan.columns
+            table[strip, 6:] = part
+    return table
 
 
 def _columns(scheme: Scheme, plan: Plan) -> tuple[Ints, Table]:
@@ -230,9 +247,9 @@ def _columns(scheme: Scheme, plan: Plan) -> tuple[Ints, Table]:
 
 
 def _profiles(scheme: Scheme, plan: Plan) -> Table:
-    table = np.zeros((3, plan.zero_line))
-    for row, part in zip(table, _absorber(scheme, 0), strict=True):
-        row[: plan.shape[0]] = part
+    table, first = np.zeros((plan.zero_line, 4)), scheme.grid.stencil.first[0]
+    a, b, slope = _absorber(scheme, 0)
+    table[: plan.shape[0]] = np.stack([a, b, slope * first, a * b * first], axis=1)
     return table
 
 

@@ -177,11 +177,11 @@ def _another_end(tables: Tables) -> None:
 
 
 def _another_profile(tables: Tables) -> None:
-    tables.profiles[1] *= 1.001
+    tables.profiles[1, 2] *= 1.001
 
 
 def _another_layer(tables: Tables) -> None:
-    tables.layer_XK[1, 2] *= 1.001
+    tables.layer_KX[2, 1] *= 1.001
 
 
 def _no_link(tables: Tables) -> None:
@@ -245,7 +245,7 @@ def test_the_budget_of_a_multiprocessor_is_that_of_the_docstring() -> None:
     assert small is not None and (small.lines, small.threads, small.rows_at_once(HOPPER, 1)) == (24, 192, 3)
     layered = plan_of((64, 64), sides="absorbing")
     assert layered is not None and (layered.rows_at_once(HOPPER, 1), layered.rows_at_once(CONSUMER, 1)) == (2, 1)
-    assert [round(part.shared(1) / 1024) for part in (plan, small, layered)] == [200, 19, 84]
+    assert [round(part.shared(1) / 1024) for part in (plan, small, layered)] == [201, 19, 84]
     assert plan_of((300, 300)) is None
     assert plan_of((128, 128), single=False) is None
 
@@ -253,7 +253,7 @@ def test_the_budget_of_a_multiprocessor_is_that_of_the_docstring() -> None:
 def test_single_cells_belong_to_the_thread_whose_strip_they_lie_in() -> None:
     scheme = make_scheme((20, 40), 2, "closed", uniform=False, kind="all")
     sources = scheme.grid.flat(SOURCES)
-    plan = Plan(lines=8, shape=(20, 40), order=2, slabs=(0,) * 4, uniform=False, single=True)
+    plan = Plan(lines=8, shape=(20, 40), order=2, slabs=(0,) * 4, uniform=False, nonlinear=True, single=True)
     tables = make_tables(scheme, plan, sources_S=sources, microphones_M=sources, limit=1.0)
     seen = []
     for thread, (mask, first) in enumerate(tables.owners_IK.tolist()):
