@@ -13,16 +13,14 @@ from pydantic import Field
 from torch.nn import functional
 
 from ..layer import Nonlinearity, PhysicalLayer
-from .base import Batch, Learned, LearnSteps, Placement
-from .directional import PLACEMENTS, Directions, Where
-from .gradient import SinglePass
+from .base import Batch, Learned, LearnSteps
 from .heads import unit
-from .optimiser import Decay
 from .prototype import Prototype, PrototypeLearner
+from .random_directions import RandomDirections
 
 
 @dataclass(frozen=True, kw_only=True)
-class FFZero(SinglePass):
+class FFZero(RandomDirections):
     """FFzero: descent along random directions on a layer's whole parameter vector, towards fixed prototypes.
 
     With a direction u of unit length in the space of all D numbers that are trained before and inside the physics, `g =
@@ -55,26 +53,13 @@ class FFZero(SinglePass):
         phases, amplitudes and the like are drawn apart from each other; here all numbers share one direction.
     """
 
-    where: Where = "before"
     after: Literal["exact", "fixed"] = "exact"
     loss: Literal["hinge", "cross_entropy"] = "hinge"
     margin: Annotated[float, Field(gt=0)] = 0.3
     temperature: Annotated[float, Field(gt=0)] = 0.1
-    directions: Annotated[int, Field(ge=1)] = 4
-    size: Annotated[float, Field(gt=0)] = 0.1
     inside_size: Annotated[float, Field(gt=0, lt=0.1)] = 0.02
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    inside_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    after_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    decay: Decay = "constant"
-    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "none"
-
-    @property
-    def placements(self) -> frozenset[Placement]:  # type: ignore[override]
-        """Where `where` says."""
-        return PLACEMENTS[self.where]
 
     def learner(self, layer: PhysicalLayer, *, classes: int, seed: int) -> FFZeroLearner:
         """Start work on a layer."""
@@ -95,18 +80,7 @@ class FFZeroLearner(PrototypeLearner):
         )
         super().__init__(towards, layer, classes=classes, seed=seed)
         self._is_fixed = rule.after == "fixed"
-        self._directions = Directions(
-            layer,
-            where=rule.where,
-            law="sphere",
-            directions=rule.directions,
-            size=rule.size,
-            inside_size=rule.inside_size,
-            learning_rate=rule.learning_rate,
-            inside_learning_rate=rule.inside_learning_rate,
-            decay=rule.decay,
-            rule="ffzero",
-        )
+        self._directions = rule.directions_of(layer, law="sphere", rule="ffzero")
 
     def learn(self, inputs_NI: torch.Tensor, batch: Batch) -> LearnSteps:
         """Present as it is and along every direction both ways, then take one step of everything."""

@@ -6,22 +6,20 @@ Axis letters: N rows, I inputs, F features, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch.nn import functional
 
 from ..layer import Nonlinearity, PhysicalLayer
-from .base import Batch, Learned, LearnSteps, Placement
-from .directional import PLACEMENTS, Directions, Where
-from .gradient import SinglePass
+from .base import Batch, Learned, LearnSteps
 from .mono_forward import MonoForward, MonoForwardLearner
-from .optimiser import Decay
+from .random_directions import RandomDirections
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimultaneousPerturbation(SinglePass):
+class SimultaneousPerturbation(RandomDirections):
     """Simultaneous perturbation: all that is trained before and inside the physics is changed at once, both ways.
 
     With random signs d and the mean loss L of the minibatch, `g = (L(p + c d) - L(p - c d)) / (2 c) d`, averaged over K
@@ -51,23 +49,9 @@ class SimultaneousPerturbation(SinglePass):
         Spall, IEEE Trans. Autom. Control 37, 332 (1992). Binary: Dong, Mnih, Tucker (DisARM), arXiv:2006.10680.
     """
 
-    where: Where = "before"
-    directions: Annotated[int, Field(ge=1)] = 4
-    size: Annotated[float, Field(gt=0)] = 0.1
-    inside_size: Annotated[float, Field(gt=0, lt=0.25)] = 0.02
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    inside_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     logit_learning_rate: Annotated[float, Field(gt=0)] = 30.0
-    after_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    decay: Decay = "constant"
-    readout: Literal["sum", "last"] = "sum"
 
     nonlinearity: ClassVar[Nonlinearity] = "relu"
-
-    @property
-    def placements(self) -> frozenset[Placement]:  # type: ignore[override]
-        """Where `where` says."""
-        return PLACEMENTS[self.where]
 
     def learner(self, layer: PhysicalLayer, *, classes: int, seed: int) -> SimultaneousPerturbationLearner:
         """Start work on a layer."""
@@ -80,18 +64,8 @@ class SimultaneousPerturbationLearner(MonoForwardLearner):
     def __init__(self, rule: SimultaneousPerturbation, layer: PhysicalLayer, *, classes: int, seed: int) -> None:
         behind = MonoForward(learning_rate=rule.after_learning_rate, decay=rule.decay)
         super().__init__(behind, layer, classes=classes, seed=seed)
-        self._directions = Directions(
-            layer,
-            where=rule.where,
-            law="signs",
-            directions=rule.directions,
-            size=rule.size,
-            inside_size=rule.inside_size,
-            learning_rate=rule.learning_rate,
-            inside_learning_rate=rule.inside_learning_rate,
-            decay=rule.decay,
-            rule="spsa",
-            logit_learning_rate=rule.logit_learning_rate,
+        self._directions = rule.directions_of(
+            layer, law="signs", rule="spsa", logit_learning_rate=rule.logit_learning_rate
         )
 
     def learn(self, inputs_NI: torch.Tensor, batch: Batch) -> LearnSteps:
