@@ -1,8 +1,8 @@
 """The acoustic task on a CUDA device, for `gpu.py`: 128 x 128 cells with layers of 20, 500 steps, order 2, float32.
 
-Our kernel is timed alone, and with the way of waveforms and microphones between the memories of host and device, as
-`propagate` does it; torch has both on its way as well. deepwave's arrays stay on the device. It has the whole batch at
-once, or parts of it one after the other; ratios are to the fastest of these.
+Our kernel is timed alone, without the host's time to launch it, and as called, with the way of waveforms and sounds
+between the memories of host and device; our other ways have both on their way as well. deepwave's arrays stay on the
+device. It has the whole batch at once, or parts of it one after the other; ratios are to the fastest of these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 import torch
 import waves
-from gpu_turns import HEAD, Entrant, compared, timed
+from gpu_turns import HEAD, Entrant, compared, device_alone, timed
 
 from physnet.simulators import acoustic_cuda
 from physnet.simulators.acoustic_cuda import CudaSolver
@@ -85,18 +85,14 @@ def _heard(solver: FieldSolver, wave: Any) -> Callable[[], Any]:
 
 def _launch_alone(run: Callable[[], Any]) -> float:
     """Return how long the kernel takes that a solver launches, without what is around it, s."""
-    launch = acoustic_cuda.launch
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    launch, taken = acoustic_cuda.launch, list[float]()
 
-    def between(*arguments: Any, **options: Any) -> None:
-        begin.record()
-        launch(*arguments, **options)
-        end.record()
+    def alone(*arguments: Any, **options: Any) -> None:
+        taken.append(device_alone(lambda: launch(*arguments, **options)))
 
-    with mock.patch.object(acoustic_cuda, "launch", between):
+    with mock.patch.object(acoustic_cuda, "launch", alone):
         run()
-    end.synchronize()
-    return float(begin.elapsed_time(end)) / 1e3
+    return sum(taken)
 
 
 def _peers(wave: Any, device: torch.device) -> list[Entrant]:

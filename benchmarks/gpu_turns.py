@@ -12,6 +12,8 @@ import torch
 
 HEAD = "| task | what | median / ms | range / ms | {rate} | times {peer} | range | error |"
 
+_CYCLES = 20_000_000  # of the device's clock
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
@@ -38,6 +40,15 @@ def between_events(run: Callable[[], Any]) -> float:
     end.record()
     end.synchronize()
     return float(begin.elapsed_time(end)) / 1e3
+
+
+def device_alone(run: Callable[[], Any]) -> float:
+    """Return how long the device takes for what a function launches, without the host's time to launch it, s.
+
+    The device is kept busy meanwhile, for some 10 ms.
+    """
+    torch.cuda._sleep(_CYCLES)
+    return between_events(run)
 
 
 def compared(entrants: list[Entrant], exact: Callable[[Any], float], tolerance: float) -> dict[str, float]:
