@@ -11,8 +11,9 @@ reading and writing, one between writing and reading.
 Layers: phi has two copies that take turns, since neighbours read what a thread renews. Single cells are few: one thread
 each works out what is added to the change and what it is multiplied by, and the owner of the cell does both.
 
-Import it through `acoustic_cuda`; `acoustic_cuda_tables` names what the tables hold. It is one file because the
-interpreter puts its stand-in for the module `numba.cuda` into the module of the kernel alone.
+Import it through `acoustic_cuda`; `acoustic_cuda_tables` names what the tables hold, `acoustic_cuda_steps` does the
+arithmetic of the cells. What refers to `numba.cuda` is here: an interpreter puts a stand-in for it into the module of
+the kernel alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .acoustic_cuda_plan import Plan
+from .acoustic_cuda_steps import make_absorb, make_step
 from .cuda import is_interpreted, kernel
 
 CHECK_EVERY = 64
@@ -35,6 +37,14 @@ _U: Any = int if is_interpreted() else _numba.uint64  # an unsigned index needs 
 
 def _inlined(function: Callable[..., Any]) -> Any:
     return function if is_interpreted() else _cuda.jit(device=True, inline="always")(function)
+
+
+class _Interpreted:
+    """Stands in for `numba.cuda` outside this module."""
+
+    @staticmethod
+    def fma(a: Any, b: Any, c: Any) -> Any:
+        return a * b + c
 
 
 @cache
@@ -51,107 +61,12 @@ def make_kernel(plan: Plan) -> Any:
     at_phi_x, size_x, size_y = plan.at_phi_x, plan.size_x, plan.size_y
     at_profile, at_single, rows = plan.at_profile, plan.at_single_cells, plan.zero_line
     volume, kept, some = rows * columns, plan.kept, max(plan.kept, 1)
-    zero, one, two, piece = scalar(0), scalar(1), scalar(2), min(lines, 8)
-    far, skew = scalar(-1 / 16), scalar(-1 / 8)  # of the second ring, in units of the first: of f'' and of f'
-    slope, share = (scalar(2 / 3), scalar(3 / 4)) if wide else (scalar(1 / 2), one)  # weight of f'; 1 / that of f''
-    bend, half = (scalar(4 / 3), scalar(15 / 8)) if wide else (one, two)  # that of f''; of the cell itself, in units
-
-    def make_step(layers: bool) -> Any:
-        def step(
-            shared: Any, u: Any, d: Any, z: Any, left: Any, right: Any, ends: Any, place: Any, maps: Any, plain: Any,
-            layer: Any, phi: Any, phi_new: Any, zeta: Any, start: Any,
-        ) -> None:  # fmt: skip
-            left1, left2 = left
-            right1, right2 = right
-            above1, above2, below1, below2 = ends
-            ring, past, open_, size = plain
-            if layers:
-                a, b, s, ab, gain = layer
-            for k in range(start, start + piece):
-                down = _U(k * width)
-                low, high = shared[left1 + down], shared[right1 + down]
-                up1 = u[k - 1] if k > 0 else above1
-                down1 = u[k + 1] if k < lines - 1 else below1
-                beside, upright = low + high, up1 + down1
-                if wide:
-                    low2, high2 = shared[left2 + down], shared[right2 + down]
-                    up2 = u[k - 2] if k > 1 else (above1 if k == 1 else above2)
-                    down2 = u[k + 2] if k < lines - 2 else (below1 if k == lines - 2 else below2)
-                    beside += far * (low2 + high2)
-                    upright += far * (up2 + down2)
-                if not uniform:
-                    at = place + _U(k * columns)
-                    ring, past, open_ = maps[at], maps[size + at], maps[size + size + at]
-                if not layers:
-                    d[k] = past * d[k] + ring * ((beside + upright) - open_ * u[k])
-                else:
-                    to = _U(k * narrow)
-                    second = _cuda.fma(-half, u[k], beside)
-                    change = past * d[k] + ring * ((upright - (open_ - half) * u[k]) + second)
-                    slant, rise = high - low, shared[phi + to + _U(1)] - shared[phi + to - _U(1)]
-                    if wide:
-                        slant += skew * (high2 - low2)
-                        rise += skew * (shared[phi + to + _U(2)] - shared[phi + to - _U(2)])
-                    bent = bend * b * second
-                    moved = (bent + s * slant) + slope * rise
-                    memory = _cuda.fma(a, z[k] if k < kept else shared[zeta + to], _cuda.fma(b, moved, bent))
-                    shared[phi_new + to] = a * shared[phi + to] + ab * slant
-                    d[k] = change + (gain if uniform else ring * gain) * (moved + memory)
-                    if k < kept:
-                        z[k] = memory
-                    else:
-                        shared[zeta + to] = memory
-
-        return _inlined(step)
-
-    step, step_in_layers = make_step(False), make_step(True)
-
-    def make_absorb(first: int, last: int) -> Any:
-        # Constant bounds: no cell asks whether it is in the layer, and phi moves on from cell to cell by name alone.
-        def absorb(
-            shared: Any, u: Any, d: Any, ends: Any, place: Any, maps: Any, plain: Any, profile: Any, phi: Any,
-            phi_new: Any, zeta: Any,
-        ) -> None:  # fmt: skip
-            above1, above2, below1, below2 = ends
-            ring, _, _, _ = plain
-            at = phi + _U(first * columns)
-            before, centre, after = shared[at - _U(columns)], shared[at], shared[at + _U(columns)]
-            before2, after2 = zero, zero
-            if wide:
-                before2 = shared[at - _U(2 * columns)]
-            for k in range(first, last):
-                to, number = _U(k * columns), profile + _U(4 * k)
-                up1 = u[k - 1] if k > 0 else above1
-                down1 = u[k + 1] if k < lines - 1 else below1
-                a, b = shared[number], shared[number + _U(1)]
-                s, ab = shared[number + _U(2)], shared[number + _U(3)]
-                second = (up1 - u[k]) + (down1 - u[k])  # not as in `step`: a sum kept from there costs registers
-                slant = down1 - up1
-                rise = after - before
-                if wide:
-                    after2 = shared[phi + to + _U(2 * columns)]
-                    up2 = u[k - 2] if k > 1 else (above1 if k == 1 else above2)
-                    down2 = u[k + 2] if k < lines - 2 else (below1 if k == lines - 2 else below2)
-                    second += far * ((up2 - u[k]) + (down2 - u[k]))
-                    slant += skew * (down2 - up2)
-                    rise += skew * (after2 - before2)
-                bent = bend * b * second
-                moved = (bent + s * slant) + slope * rise
-                memory = _cuda.fma(a, shared[zeta + to], _cuda.fma(b, moved, bent))
-                shared[zeta + to] = memory
-                shared[phi_new + to] = a * centre + ab * slant
-                if not uniform:
-                    ring = maps[place + to]
-                d[k] += ring * share * (moved + memory)
-                if wide:
-                    before2, before, centre, after = before, centre, after, after2
-                else:
-                    before, centre, after = centre, after, shared[phi + to + _U(2 * columns)]
-
-        return _inlined(absorb)
-
+    zero, one = scalar(0), scalar(1)
+    tools: dict[str, Any] = {"unsigned": _U, "library": _Interpreted if is_interpreted() else _cuda}
+    step = _inlined(make_step(plan, layers=False, **tools))
+    step_in_layers = _inlined(make_step(plan, layers=True, **tools))
     bounds = [*plan.parts_of_layers, *[(0, 0)] * 4]
-    absorb_1, absorb_2, absorb_3, absorb_4 = (make_absorb(*pair) for pair in bounds[:4])
+    absorb_1, absorb_2, absorb_3, absorb_4 = (_inlined(make_absorb(plan, *pair, **tools)) for pair in bounds[:4])
     parts = len(plan.parts_of_layers)
 
     @_inlined
