@@ -49,6 +49,7 @@ from typing import Any
 import numpy as np
 import torch
 from scattering import scattering_table
+from turns import in_turns
 from waves_fibre import fibre_table
 from waves_pulses import pulse_table
 
@@ -146,14 +147,7 @@ def compare(order: int, side: Side, repeats: int) -> list[str]:
         warnings.simplefilter("ignore")  # deepwave's, about sides without a layer
         runs = {"deepwave": peer(order, layer, wave), "deepwave, split": split, **solvers(order, side, wave)}
         heard = {name: run() for name, run in runs.items()}  # and warm up
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        busy: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(repeats):
-            for name, run in runs.items():
-                begun, used = time.perf_counter(), time.process_time()
-                run()
-                seconds[name].append(time.perf_counter() - begun)
-                busy[name].append(time.process_time() - used)
+        seconds, busy = in_turns(runs, repeats)
     lines = []
     fastest = np.array(min((seconds["deepwave"], seconds["deepwave, split"]), key=np.median))
     for name in runs:

@@ -11,7 +11,6 @@ Axis letters: N rows; T samples in time; F bins of the spectrum.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 import torch
+from turns import in_turns
 
 from physnet.simulators.acoustic_numba import is_available
 from physnet.simulators.lone_threads import lone_threads
@@ -130,14 +130,7 @@ def pulse_table(repeats: int) -> list[str]:
     """Time the solvers in turn, print and return the lines of the table."""
     runs, converged, double = solvers()
     heard = {name: run() for name, run in runs.items()}  # and warm up
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    busy: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            begun, used = time.perf_counter(), time.process_time()
-            run()
-            seconds[name].append(time.perf_counter() - begun)
-            busy[name].append(time.process_time() - used)
+    seconds, busy = in_turns(runs, repeats)
     peers = {kind: [name for name in runs if name.startswith(kind)] for kind in ("torch.fft", "scipy.fft")}
     fastest = {kind: np.array(min((seconds[name] for name in names), key=np.median)) for kind, names in peers.items()}
     lines = [

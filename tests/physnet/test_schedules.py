@@ -26,7 +26,7 @@ from physnet.layer import PhysicalLayer
 from physnet.network import LabelSlots, Network
 from physnet.passes import fields_of
 from physnet.port import Port
-from physnet.records import EpochRecord, RunResult, Snapshot, StepRecord
+from physnet.records import RunResult, StepRecord
 from physnet.rules.base import LocalRule, Refeeds
 from physnet.rules.dfa import DirectFeedbackAlignment
 from physnet.rules.mono_forward import MonoForward
@@ -36,6 +36,8 @@ from physnet.rules.scff import SelfContrastive
 from physnet.seeding import derive_seed
 from physnet.trainer import Trainer
 from physnet.training_options import TrainingOptions
+
+from .notes import Notes
 
 WIDTH = 12
 PIPELINED = TrainingOptions(schedule="pipelined", epochs=2, batch_size=32)
@@ -88,42 +90,6 @@ class Medium:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         self.inside = False
-
-
-class Notes:
-    """A recorder that keeps everything in memory."""
-
-    checkpoint_seconds = 0.0
-
-    def __init__(self) -> None:
-        self.steps: list[StepRecord] = []
-        self.epochs: list[EpochRecord] = []
-        self.events: list[str] = []
-        self.snapshots: list[Snapshot] = []
-
-    def step(self, record: StepRecord) -> None:
-        self.steps.append(record)
-
-    def epoch(self, record: EpochRecord) -> None:
-        self.epochs.append(record)
-
-    def event(self, level: str, message: str) -> None:
-        self.events.append(message)
-
-    def responses(self, *statistics: object) -> None:
-        return None
-
-    def describe(self, systems: object) -> None:
-        return None
-
-    def sentinel(self, record: object) -> None:
-        return None
-
-    def checkpoint(self, snapshot: Snapshot) -> None:
-        self.snapshots.append(snapshot)
-
-    def finish(self, result: RunResult, tensors: object) -> None:
-        return None
 
 
 @dataclasses.dataclass
@@ -466,7 +432,9 @@ def test_the_greedy_schedule_trains_one_layer_after_the_other() -> None:
     assert [record.layer_accuracy[2] for record in greedy.notes.epochs[:6]] == pytest.approx(
         [math.nan] * 6, nan_ok=True
     )
-    assert any("layer0 has learnt for 3 epochs" in event and "layer1 begins" in event for event in greedy.notes.events)
+    assert any(
+        "layer0 has learnt for 3 epochs" in event and "layer1 begins" in event for _, event in greedy.notes.events
+    )
 
 
 def test_the_forecast_of_the_greedy_schedule_is_what_is_presented() -> None:

@@ -10,7 +10,7 @@ import functools
 import math
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -32,12 +32,8 @@ from physnet.passes import Purpose
 from physnet.port import Port
 from physnet.records import (
     EpochRecord,
-    ResponseStatistics,
     RunResult,
-    SentinelRecord,
-    Snapshot,
     StepRecord,
-    Tensors,
 )
 from physnet.rules.base import Await, Batch, Learned, LearnSteps, LocalRule, Need, Placement, Present, Resumed
 from physnet.rules.mono_forward import MonoForward
@@ -45,6 +41,8 @@ from physnet.rules.phyll import PhyLL
 from physnet.trainer import Trainer
 from physnet.training_options import TrainingOptions
 from physnet.weights import sha256
+
+from .notes import Notes
 
 WIDTH = 12
 SHORT = TrainingOptions(epochs=2, batch_size=64)
@@ -95,53 +93,6 @@ class Cavity:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         return None
-
-
-class Notes:
-    """A recorder that keeps everything in memory."""
-
-    checkpoint_seconds = 0.0
-
-    def __init__(self) -> None:
-        self.steps: list[StepRecord] = []
-        self.epochs: list[EpochRecord] = []
-        self.events: list[tuple[str, str]] = []
-        self.statistics: list[ResponseStatistics] = []
-        self.checkpoints: list[tuple[int, int, Tensors]] = []
-        self.snapshots: list[Snapshot] = []
-        self.sentinels: list[SentinelRecord] = []
-        self.finished: list[tuple[RunResult, Tensors]] = []
-
-    def step(self, record: StepRecord) -> None:
-        self.steps.append(record)
-
-    def epoch(self, record: EpochRecord) -> None:
-        self.epochs.append(record)
-
-    def event(self, level: str, message: str) -> None:
-        self.events.append((level, message))
-
-    def responses(self, *statistics: ResponseStatistics) -> None:
-        self.statistics.extend(statistics)
-
-    def describe(self, systems: Sequence[Mapping[str, Any]]) -> None:
-        raise AssertionError("no system of these tests finds anything out")
-
-    def sentinel(self, record: SentinelRecord) -> None:
-        self.sentinels.append(record)
-
-    def checkpoint(self, snapshot: Snapshot) -> None:
-        self.snapshots.append(snapshot)
-        if snapshot.complete:
-            self.checkpoints.append((snapshot.epoch - 1, snapshot.step, snapshot.tensors))
-
-    def finish(self, result: RunResult, tensors: Tensors) -> None:
-        self.finished.append((result, tensors))
-
-    @property
-    def result(self) -> RunResult:
-        assert len(self.finished) == 1
-        return self.finished[0][0]
 
 
 @dataclass(kw_only=True)
