@@ -177,5 +177,6 @@ def _index(device: torch.device | str) -> int:
 
 def _cuda() -> Any:
     # A small batch leaves multiprocessors idle, which is no reason to warn.
-    importlib.import_module("numba.cuda.core.config").CUDA_LOW_OCCUPANCY_WARNINGS = 0
+    config: Any = importlib.import_module("numba.cuda.core.config")
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
     return importlib.import_module("numba.cuda")
