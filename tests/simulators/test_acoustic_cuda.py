@@ -250,6 +250,21 @@ def test_the_budget_of_a_multiprocessor_is_that_of_the_docstring() -> None:
     assert plan_of((128, 128), single=False) is None
 
 
+def test_a_kernel_has_code_for_every_part_of_a_layer() -> None:
+    for height in range(20, 150):
+        for lines in (8, 16, 24, 32):
+            for low, high in ((21, 21), (9, 0), (0, 22), (5, 6)):
+                plan = Plan(
+                    lines=lines, shape=(height, 40), order=2, slabs=(low, high, 0, 0), uniform=True, nonlinear=False,
+                    single=True,
+                )  # fmt: skip
+                if low + high >= height or not plan.is_possible:
+                    continue
+                changed = [lines * strip + k for strip, part in enumerate(plan.layer_of_strips) for k in range(*part)]
+                assert changed == [y for y in range(height) if y < low or y >= height - high]
+                assert len(plan.parts_of_layers) <= 4
+
+
 def test_single_cells_belong_to_the_thread_whose_strip_they_lie_in() -> None:
     scheme = make_scheme((20, 40), 2, "closed", uniform=False, kind="all")
     sources = scheme.grid.flat(SOURCES)
