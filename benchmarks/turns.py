@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def in_turns(
-    runs: Mapping[str, Callable[[], Any]], repeats: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+Seconds = dict[str, list[float]]
+
+
+def in_turns(runs: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[Seconds, Seconds]:
     """Time each run `repeats` times, one after the other in every turn.
 
     Returns:
