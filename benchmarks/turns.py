@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 Seconds = dict[str, list[float]]
 
 

@@ -74,7 +74,8 @@ def test_the_sign_task_is_solved_by_the_medium_s_nonlinearity_alone() -> None:
         "raw_logistic_regression",
         "one_layer_less",
     )
-    found = verdict(NETWORK, controls, experiment, range(4))
+    # Differences of 25 points and more beside deviations of a few: three seeds say so as well as four.
+    found = verdict(NETWORK, controls, experiment, range(3))
     assert found.outcome == "helps"
     for one in found.comparisons:
         assert one.difference > 0.25

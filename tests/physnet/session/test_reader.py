@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physnet.errors import SessionError
-from physnet.session import Session, layout, open_run
+from physnet.session import Run, Session, layout, open_run
 from physnet.session.show import summary
 
 
@@ -132,19 +132,33 @@ def _rows(path: Path, group: str) -> list[int]:
         ]
 
 
+@pytest.fixture(scope="module")
+def places(finished: Path) -> list[int]:
+    """Where the rows of the steps are in the file."""
+    return _rows(finished / "session.h5", "steps")
+
+
+@pytest.fixture(scope="module")
+def original(finished: Path) -> Run:
+    return open_run(finished)
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_flipped_bytes_never_pass_for_a_row(
-    finished: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    finished: Path,
+    places: list[int],
+    original: Run,
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
 ) -> None:
     whole = bytearray((finished / "session.h5").read_bytes())
-    places = _rows(finished / "session.h5", "steps")
     flips = data.draw(st.dictionaries(st.sampled_from(places), st.integers(1, 255), min_size=1, max_size=20))
     for place, mask in flips.items():
         whole[place] ^= mask
     path = tmp_path_factory.mktemp("flipped") / "session.h5"
     path.write_bytes(whole)
-    run, original = open_run(path), open_run(finished)
+    run = open_run(path)
     assert len(run.steps["step"]) + run.damaged_rows == 20
     kept = np.isin(original.steps["step"], run.steps["step"])
     for name, values in run.steps.items():
@@ -152,24 +166,24 @@ def test_flipped_bytes_never_pass_for_a_row(
 
 
 @pytest.fixture(scope="module")
-def around_a_step(tmp_path_factory: pytest.TempPathFactory, small_run: ModuleType) -> tuple[bytes, bytes]:
-    """The file before and after its second step."""
+def around_a_step(tmp_path_factory: pytest.TempPathFactory, small_run: ModuleType) -> tuple[bytes, bytes, list[int]]:
+    """The file before and after its second step, and where the two differ."""
     path = tmp_path_factory.mktemp("step") / "run" / "session.h5"
     with Session.create(path.parent, small_run.plan()) as session:
         session.step(small_run.step(0))
         before = path.read_bytes()
         session.step(small_run.step(1))
-        return before, path.read_bytes()
+        after = path.read_bytes()
+    return before, after, [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_step_torn_in_the_middle_costs_that_step_alone(
-    tmp_path_factory: pytest.TempPathFactory, around_a_step: tuple[bytes, bytes], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, around_a_step: tuple[bytes, bytes, list[int]], data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("torn")
-    before, after = around_a_step
-    changed = [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    before, after, changed = around_a_step
     written = data.draw(st.sets(st.sampled_from(changed)))
     torn = bytearray(before)
     for place in written:
