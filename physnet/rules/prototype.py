@@ -61,7 +61,7 @@ class Prototype(SinglePass):
     inner_steps: Annotated[int, Field(ge=1)] = 1
     readout: Literal["sum", "last"] = "sum"
 
-    nonlinearity: ClassVar[Nonlinearity] = "none"
+    nonlinearity: ClassVar[Nonlinearity] = "relu"
 
     def learner(self, layer: PhysicalLayer, *, classes: int, seed: int) -> PrototypeLearner:
         """Start work on a layer."""
