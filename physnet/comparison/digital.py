@@ -55,7 +55,7 @@ def multiply_adds(widths: Sequence[int]) -> int:
 def train_digital(task: Task, samples: Samples, *, interrupted: Callable[[], None]) -> Outcome:
     """Train a rectified dense network by Adam on the cross-entropy, once per step size, and test the one kept.
 
-    Features are standardised by the training split. Weights are those of the epoch with the best validation accuracy,
+    Step sizes fall to zero as a cosine. Features are standardised by the training split. Weights are those of the epoch with the best validation accuracy,
     of the step size with the best; without a validation split, those of the last epoch at a step size of 1e-3.
 
     Args:
@@ -109,6 +109,7 @@ def _descend(
     weights = _initial(widths, task.seed)
     flat = [tensor.requires_grad_() for pair in weights for tensor in pair]
     optimiser = torch.optim.Adam(flat, lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, task.epochs * -(-len(train[0]) // batch))
     best, kept = math.nan, weights
     for epoch in range(task.epochs):
         order = torch.from_numpy(stream(task.seed, "data order", epoch).permutation(len(train[0])))
@@ -119,6 +120,7 @@ def _descend(
                 loss = functional.cross_entropy(_scores(weights, train[0][rows]), train[1][rows])
                 loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            schedule.step()
         accuracy = _accuracy(weights, validation) if len(validation[0]) else math.nan
         if not accuracy <= best:
             best, kept = accuracy, [(weight.detach().clone(), bias.detach().clone()) for weight, bias in weights]

@@ -70,6 +70,8 @@ def train_end_to_end(
 ) -> Outcome:
     """Train once per step size, and test the one that the validation split chose, on the physics.
 
+    The step size falls to zero as a cosine, as it does for rules with `decay = "cosine"`.
+
     Minibatches are those of the rules; weights are those of the best validation. Passes of the step sizes that were not
     kept are told as `search`.
 
@@ -215,7 +217,7 @@ class _Course:
         return found
 
     def _try(self, subject: EndToEnd, rate: float) -> _Try:
-        adam, minibatches = LocalAdam(subject.trained, learning_rate=rate), self._minibatches
+        adam, minibatches = LocalAdam(subject.trained, learning_rate=rate, decay="cosine"), self._minibatches
         steps, depth = self._task.epochs * minibatches.per_epoch, len(self._network)
         samples, passes, diverged = 0, {"train": 0, "validate": 0}, ""
         curve, accuracy, kept = list[tuple[int, float]](), math.nan, None
@@ -232,6 +234,7 @@ class _Course:
                 break
             for name, gradient in gradients.items():
                 adam.gradients[name].copy_(gradient)
+            adam.set_progress(number / steps)
             adam.step()
             before, samples = samples * depth, samples + len(batch.labels_N)
             due = number == steps - 1 or before // self._task.every < samples * depth // self._task.every

@@ -127,12 +127,12 @@ class Task:
                 own: dict[str, Any] = {"budget": self.budget, "every": self.every}
                 return {**table, "training": training, **own, "passes_per_sample": self.passes_per_sample}
             case "backpropagation" | "physics_aware" | "in_silico":
-                own = {"every": self.every, "epochs": self.epochs}
+                own = {"every": self.every, "epochs": self.epochs, "decay": "cosine"}
                 return {**table, "training": {**training, **own}}
             case "linear_readout":
                 return {**table, "training": {"evaluation_batch": training["evaluation_batch"]}}
             case "digital_network":
-                own = {"hidden": list(self.hidden), "epochs": self.epochs, "batch_size": training["batch_size"]}
-                return {"data": table["data"], "seed": self.seed, **own}
+                own = {"hidden": list(self.hidden), "epochs": self.epochs, "decay": "cosine"}
+                return {"data": table["data"], "seed": self.seed, "batch_size": training["batch_size"], **own}
             case "raw_logistic_regression":
                 return {"data": table["data"], "seed": self.seed}
