@@ -85,7 +85,7 @@ def descend(model: nn.Module, parts: Sequence[Part], *, rate: float, seed: int, 
             for group in optimiser.param_groups:
                 group["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
             optimiser.zero_grad()
-            functional.cross_entropy(model(features[rows]), classes[rows]).backward()
+            functional.cross_entropy(model(features[rows]), classes[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             step += 1
         model.eval()
@@ -113,7 +113,7 @@ class _Image(nn.Module):
         self._pooled = pooled
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        images_NCHW = rows.unflatten(1, (1, SIDE, SIDE))
+        images_NCHW = rows.reshape(-1, 1, SIDE, SIDE)
         return functional.avg_pool2d(images_NCHW, self._pooled)
 
 

@@ -55,8 +55,9 @@ def multiply_adds(widths: Sequence[int]) -> int:
 def train_digital(task: Task, samples: Samples, *, interrupted: Callable[[], None]) -> Outcome:
     """Train a rectified dense network by Adam on the cross-entropy, once per step size, and test the one kept.
 
-    Step sizes fall to zero as a cosine. Features are standardised by the training split. Weights are those of the epoch with the best validation accuracy,
-    of the step size with the best; without a validation split, those of the last epoch at a step size of 1e-3.
+    Step sizes fall to zero as a cosine. Features are standardised by the training split. Weights are those of the epoch
+    with the best validation accuracy, of the step size with the best; without a validation split, those of the last
+    epoch at a first step size of 1e-3.
 
     Args:
         task: Widths, epochs, seed.
