@@ -18,13 +18,14 @@ CAPABILITY = (9, 0)
 
 @pytest.fixture
 def compile_kernel(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Compile a kernel of `waveguide_cuda_kernels` to PTX; skip without numba-cuda or NVVM."""
+    """Compile a kernel of `waveguide_cuda_kernels` to PTX; skip without numba-cuda, NVVM or NVRTC."""
     pytest.importorskip("numba_cuda")
     pathfinder = importlib.import_module("cuda.pathfinder")
-    try:
-        pathfinder.load_nvidia_dynamic_lib("nvvm")
-    except Exception as error:  # of a kind that differs between its versions
-        pytest.skip(f"needs NVVM, which pip install 'physnet[cuda]' brings: {error}")
+    for library in ("nvvm", "nvrtc"):
+        try:
+            pathfinder.load_nvidia_dynamic_lib(library)
+        except Exception as error:  # of a kind that differs between its versions
+            pytest.skip(f"needs {library}, which pip install 'physnet[cuda]' brings: {error}")
     cuda: Any = importlib.import_module("numba.cuda")
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
     device = SimpleNamespace(compute_capability=CAPABILITY)
