@@ -13,6 +13,8 @@ them in for nothing.
 
 from __future__ import annotations
 
+import physnet  # isort: skip  # before torch: docs/decisions/0006
+
 import argparse
 import functools
 import os
@@ -27,7 +29,6 @@ import numpy as np
 import torch
 from digital_networks import DIGITAL, Digital, softmax_regression
 
-import physnet  # before torch, for its way of waiting
 from physnet.assembly import build_network, build_rule, load_samples, training_options
 from physnet.comparison.digital import multiply_adds
 from physnet.data import Subset
@@ -107,7 +108,7 @@ def train_physical(what: Physical, *, rate: float, seed: int, epochs: int) -> Ou
         if not what.widths:
             parts = [_features(network, part, purpose) for part, purpose in _parts(samples.splits)]
             validation, test = softmax_regression(parts, rate=rate, seed=seed, epochs=epochs)
-            passes = network.layers[0].port.count.passes
+            passes = len(samples.splits.train)
         else:
             result = Trainer(
                 network, rule, samples.splits, classes=CLASSES, options=training_options(found), seed=seed

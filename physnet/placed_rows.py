@@ -159,7 +159,9 @@ class _Series:
         """Return the mean since it was last told, and the first such mean."""
         assert self.total is not None
         mean_R = self.total / self.presentations
-        self.first = mean_R if self.first is None else self.first
+        # A run that goes on with another number of reference rows has other drives: it begins anew with them.
+        if self.first is None or self.first.shape != mean_R.shape:
+            self.first = mean_R
         return mean_R, self.first
 
 

@@ -31,6 +31,7 @@ from .acoustic_numerics import AcousticNumerics, numerics_of
 from .acoustic_routes import FieldRoute, TransferRoute
 from .acoustic_view import field_of, geometry_of
 from .acoustic_waveforms import Waveforms
+from .devices import device_of
 
 
 class AcousticCavity(PhysicalSystem, Stateful, Viewable):
@@ -241,7 +242,7 @@ class AcousticCavity(PhysicalSystem, Stateful, Viewable):
         self._looks: dict[str, Any] = {"scheme": self._scheme, "room": room}
         self._looks |= {"tones": (audio_rate / 4,) if drive == "audio" else tones}
         self._looks |= {"listened": ((self._codec.steps - timing["window"]) * time_step, self._codec.steps * time_step)}
-        self._device = torch.device(device)
+        self._device = device_of(device, name=name)
         asked = backend if self._by_field or backend == "torch" else "auto"  # a matrix needs none that can step
         kind = choose(asked, self._scheme, sources=room.sources, device=self._device, name=name)
         self._field = FieldRoute(**parts, strength=strength, memory=memory, kind=kind, device=self._device)

@@ -35,6 +35,7 @@ from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
 from .camera import Camera
+from .devices import device_of
 from .mesh_decomposition import Complexes, MeshLayout, MeshShape, decompose
 from .mesh_phases import PhaseShifters, columns, transfer
 from .mesh_view import field_of, geometry_of
@@ -125,7 +126,7 @@ class MachZehnderMesh(PhysicalSystem, Stateful, Tunable, Differentiable, Viewabl
         self._coupler_2M = torch.from_numpy(math.pi / 4 + error_2M)
         self._modulator = Modulator(drives=drives, kind=modulator, signed=signed, phase_range=phase_range, name=name)
         self._detector = Camera(modulus=False, pooling=1, name=name)
-        self._device = torch.device(device)
+        self._device = device_of(device, name=name)
         parameter = DriveSpec(shape=(count,), high=_TURN, unit="rad", domain="phase", axes=("interferometer",))
         self._parameters = {"theta": parameter, "phi": parameter}
         options: dict[str, Any] = {"mesh": mesh, "ports": ports, "modulator": modulator, "seed": seed}

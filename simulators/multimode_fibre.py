@@ -30,6 +30,7 @@ from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
+from .devices import device_of
 from .fibre_detectors import BandPowers, Detector, EndCamera, ModePowers
 from .fibre_launch import Launch
 from .fibre_line import Line, Scales, make_line, scales_of
@@ -192,7 +193,7 @@ class MultimodeFibre(PhysicalSystem, Differentiable, Viewable):
         )
         self._line = make_line(self._modes, self._scales, **self._cut, step=step)
         self._kept = math.exp(-attenuation * length)
-        self._device = torch.device(device)
+        self._device = device_of(device, name=name)
         self._steps: dict[str, Any] = {"kerr": kerr, "backend": backend, "device": self._device, "name": name}
         self._propagator = make_propagator(self._line, self._modes, **self._steps)
 

@@ -30,6 +30,7 @@ from physnet.viewing.contract import FRAMES, PIXELS, Viewable
 from physnet.viewing.picture import Field as Frames
 from physnet.viewing.picture import Geometry
 
+from .devices import device_of
 from .pulse_detectors import EnergyDetector
 from .pulse_line import Numerics, PulseLine
 from .pulse_shaper import Pulse, Shaper
@@ -172,14 +173,14 @@ class NonlinearWaveguide(PhysicalSystem, Differentiable, Viewable):
             samples = 1 << max(7, math.ceil(math.log2(max(cells))))
         grid = TimeGrid(samples=samples, window=window)
         source = Pulse(shape=pulse, duration=duration, energy=energy)
+        self._device, self._waveguide, self._grid = device_of(device, name=name), waveguide, grid
         single = precision == "single"
-        kinds: dict[str, Any] = {"dtype": torch.complex64 if single else torch.complex128, "device": device}
+        kinds: dict[str, Any] = {"dtype": torch.complex64 if single else torch.complex128, "device": self._device}
         shaper = Shaper(grid, source, bands=drives, span=span, spot=spot, modulator=modulator, **kinds)
         detector = EnergyDetector(
             grid, quantity=response, parts=responses, span=response_span,
-            dtype=torch.float32 if single else torch.float64, device=device,
+            dtype=torch.float32 if single else torch.float64, device=self._device,
         )  # fmt: skip
-        self._device, self._waveguide, self._grid = torch.device(device), waveguide, grid
         solver = choose(backend, waveguide, grid, precision=precision, device=self._device, name=name)
         make = maker(solver, grid, order=order, precision=precision, device=self._device)
         self._line = PulseLine(

@@ -36,6 +36,7 @@ from physnet.viewing.picture import Geometry
 
 from .camera import Camera
 from .clock import VirtualClock
+from .devices import device_of
 from .drift import Drift
 from .lone_threads import lone_threads
 from .modulator import Modulator, RoundTrips
@@ -144,7 +145,7 @@ class ScatteringMedium(PhysicalSystem, Stateful, Differentiable, Viewable):
         )  # fmt: skip
         self._pixels, self._drives = responses * pooling, drives
         self._turn = turn
-        self._device = torch.device(device)
+        self._device = device_of(device, name=name)
         self._clock = VirtualClock(seconds_per_pass=seconds_per_pass)
         self._seed = seed
         self._round_trips = None

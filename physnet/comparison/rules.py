@@ -11,6 +11,7 @@ from pathlib import Path
 from ..assembly import Samples, load_samples
 from ..errors import InputError
 from ..experiment import Experiment
+from ..fingerprint import code_of
 from .carrying import Tell, carry_out
 from .contestants import Options
 from .digital import RATES, hidden_width, multiply_adds
@@ -277,7 +278,8 @@ class RuleComparison:
         uncounted = [name for name, one in self.prepared.items() if one.inference_work is None]
         if uncounted:
             yield f"nobody counted the multiply-adds of {', '.join(uncounted)}"
-        if len({one.made_by.get("code") for one in every}) > 1:
+        now = code_of(self.first)["physnet"]
+        if any(one.made_by.get("code") != now for one in every):
             yield "some trainings were done by another version of physnet: use a new folder to have all done again"
         if self.first.training.patience is not None or self.first.training.budget_minutes is not None:
             yield "patience and budget_minutes are not used: each rule trains to the end of its passes"

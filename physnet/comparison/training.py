@@ -53,7 +53,7 @@ def perform(task: Task, *, device: str = "cpu", interrupted: Check | None = None
     Raises:
         PhysnetError: As `Trainer.run`.
     """
-    experiment, check = Experiment.from_dict(task.experiment), interrupted or (lambda: None)
+    experiment, check = without_placed_rows(Experiment.from_dict(task.experiment)), interrupted or (lambda: None)
     samples = _samples(experiment)
     began = time.perf_counter()
     match task.kind:
@@ -75,6 +75,12 @@ def perform(task: Task, *, device: str = "cpu", interrupted: Check | None = None
         joules=outcome.joules if alone else math.nan,
         made_by={"code": code_of(experiment)["physnet"], "threads": torch.get_num_threads(), "device": device},
     )
+
+
+def without_placed_rows(experiment: Experiment) -> Experiment:
+    """Return an experiment without dark and reference rows: in a comparison nobody looks at them."""
+    session = experiment.session.model_copy(update={"dark_rows": 0, "reference_rows": 0})
+    return experiment.model_copy(update={"session": session})
 
 
 def _rule(task: Task, experiment: Experiment, samples: Samples, device: str, check: Check) -> Outcome:

@@ -118,7 +118,7 @@ def _convert(
     size = 0.0
     if inner is not None and inner.spec.kind in ("simulated", "twin"):
         size = root_mean_square(probe(inner, drive))
-    elif "full_scale" in options:
+    elif options.get("full_scale", "auto") != "auto":
         size = options["full_scale"] / _MARGIN
         yield f"{spec.name} does not tell the size of its responses: a quarter of full scale is taken for their RMS"
     ratio = own / size if size > 0 else math.nan
@@ -130,7 +130,7 @@ def _convert(
         return
     for name, power in _ABSOLUTE.items():
         match options.get(name):
-            case None:
+            case None | "auto":
                 continue
             case Mapping() as table:
                 options[name] = {**table, "rms": table["rms"] * ratio}

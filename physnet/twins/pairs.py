@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contracts import Passes
 from ..errors import SessionError
+from ..passes import PLACED, purpose_of
 from ..raw import RawRows, RawSystem
 from ..raw.blocks import joined
 from ..raw.hashes import hashed, mixed
@@ -121,14 +123,14 @@ def deal_out(drive: NDArray[Any], response: NDArray[Any], *, seed: int = 0, left
 
 def _some(raw: RawSystem, most_bytes: int) -> tuple[RawRows, int]:
     """Return the rows that could be used, or those of a share of the drives, and how many were left out."""
-    valid = int(np.count_nonzero(raw.index.valid))
+    valid = int(np.count_nonzero(raw.index.valid & ~_placed(raw.index.pass_number)))
     place = raw.segments[-1].places
     # responses are held in double precision as well
     size = valid * (place["drive"].row_bytes + 3 * place["response"].row_bytes)
     share = min(1.0, most_bytes / max(1, size))
     parts = []
     for rows in raw.blocks(superseded=True):
-        keep = rows.valid
+        keep = rows.valid & ~_placed(rows.pass_number)
         if share < 1:
             # the upper bits of a mixed hash: the same for every row of a drive
             keep &= (mixed(hashed(rows.drive)) >> np.uint64(11)).astype(np.float64) < share * 2.0**53
@@ -136,3 +138,8 @@ def _some(raw: RawSystem, most_bytes: int) -> tuple[RawRows, int]:
             parts.append(rows.part(keep))
     kept = joined(parts, raw.segments[-1])
     return kept, valid - len(kept)
+
+
+def _placed(passes: Passes) -> NDArray[np.bool_]:
+    """Tell dark and reference rows: a few drives again and again, kept by raw data whatever the share of the others."""
+    return np.isin(purpose_of(passes), PLACED)

@@ -204,6 +204,22 @@ def test_what_drifts_is_told_after_each_epoch_and_after_a_resumed_run_too() -> N
     assert [line for line in after.lines if "dark rows" in line] == [second]
 
 
+@pytest.mark.parametrize("references", [1, 4])
+def test_a_run_that_goes_on_with_other_references_begins_anew_with_them(references: int) -> None:
+    trainer = trainer_of(layers=1, dark_rows=3, reference_rows=2, callbacks=[Events()])
+    with trainer.network:
+        while trainer.epochs_done < 1:
+            trainer.step()
+        snapshot = trainer.snapshot()
+    resumed = trainer_of(layers=1, callbacks=[after := Events()], dark_rows=3, reference_rows=references)
+    resumed.restore(snapshot)
+    with resumed.network:
+        while resumed.epochs_done < 2:
+            resumed.step()
+    (line,) = [line for line in after.lines if "dark rows" in line]
+    assert "reference rows, changed by 0 %" in line and "changed by 0 V" not in line
+
+
 def test_a_gain_shows_in_the_references_alone() -> None:
     port = Port(Medium(repeatable=True), dark_rows=1, reference_rows=4)
     shown(port)

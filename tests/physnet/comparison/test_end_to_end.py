@@ -52,6 +52,15 @@ def test_every_pass_is_counted(task: MakeTask, kind: str) -> None:
     assert found.about["learning_rate"] in RATES and not found.diverged
 
 
+@pytest.mark.parametrize("kind", ["backpropagation", "rule"])
+def test_nothing_is_placed_among_the_rows_of_a_comparison(task: MakeTask, kind: str) -> None:
+    plain = task(kind=kind, epochs=1)
+    session = {**plain.experiment["session"], "dark_rows": 2, "reference_rows": 2}
+    placed = task(kind=kind, epochs=1, experiment={**plain.experiment, "session": session})
+    assert placed.digest == plain.digest
+    assert dict(perform(placed).passes) == dict(perform(plain).passes)
+
+
 def test_the_same_again_comes_to_the_same(task: MakeTask) -> None:
     one = task(kind="physics_aware", name="physics_aware", epochs=1)
     first, second = perform(one), perform(one)

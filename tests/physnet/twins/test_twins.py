@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from physnet.contracts import DriveSpec, Passes, PhysicalSystem, Reading, ResponseSpec, SystemSpec
 from physnet.errors import DriveError, SessionError, StorageError
 from physnet.function_system import system as wrapped
+from physnet.passes import Purpose, pass_numbers
 from physnet.port import Port
 from physnet.raw import RawSystem, RawWriter, open_raw
 from physnet.simulators.scattering import ScatteringMedium
@@ -53,6 +54,20 @@ def record(
 
 def medium(**options: Any) -> ScatteringMedium:
     return ScatteringMedium(drives=DRIVES, responses=RESPONSES, seed=3, **options)
+
+
+def test_no_twin_is_fitted_to_placed_rows(tmp_path: Path) -> None:
+    port = Port(medium(), dark_rows=2, reference_rows=3)
+    drive = np.random.default_rng(0).random((60, DRIVES))
+    with RawWriter(tmp_path, {"bench": port.spec}) as writer:
+        port.on_exchange = writer.observer("bench")
+        for number in range(6):
+            rows = slice(10 * number, 10 * number + 10)
+            port.measure(drive[rows], pass_numbers(Purpose.TRAIN, step=number, rows=10))
+    raw = open_raw(tmp_path).system()
+    pairs = load_pairs(raw)
+    assert raw.rows == 60 + 6 * 5
+    assert (pairs.rows, pairs.drives, pairs.left_out) == (60, 60, 0)
 
 
 class Optics:
